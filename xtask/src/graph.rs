@@ -1,0 +1,61 @@
+//! Owns what the resolved dependency graph must not contain. Manifests say what a crate asks for (see
+//! tidy); only the graph says what it gets.
+
+use std::collections::BTreeSet;
+
+use crate::failure::{Failure, Outcome};
+use crate::process;
+use crate::repo::Repo;
+
+/// TLS is rustls on ring: one static binary, no C library to patch, no cmake to build.
+const BANNED_EVERYWHERE: [&str; 4] = ["aws-lc-sys", "aws-lc-rs", "openssl-sys", "native-tls"];
+const BANNED_IN_PURE: [&str; 9] =
+    ["tokio", "tonic", "prost", "hyper", "mio", "rand", "getrandom", "chrono", "time"];
+const PURE: [&str; 2] = ["trine-engine", "trine-poll-engine"];
+
+/// Looks at the graph with default features, without what only tests use.
+pub fn check(repo: &Repo) -> Outcome {
+    let mut wrong = Vec::new();
+    for package in refused(&packages(repo, &["--workspace"])?, &BANNED_EVERYWHERE) {
+        wrong.push(format!(
+            "{package} is in the graph; see `cargo tree --workspace --invert {package}`"
+        ));
+    }
+    for pure in PURE {
+        for package in refused(&packages(repo, &["--package", pure])?, &BANNED_IN_PURE) {
+            wrong.push(format!(
+                "{pure} is pure but gets {package}; see `cargo tree --package {pure}`"
+            ));
+        }
+    }
+    if wrong.is_empty() { Ok(()) } else { Err(Failure::new(wrong.join("\n"))) }
+}
+
+fn packages(repo: &Repo, of: &[&str]) -> Outcome<BTreeSet<String>> {
+    let mut tree = repo.cargo();
+    tree.arg("tree").args(of).args(["--edges", "normal,build", "--prefix", "none"]);
+    Ok(names(&process::capture(&mut tree)?))
+}
+
+/// Package names in the output of `cargo tree --prefix none`: `name v1.2.3 (…)`.
+fn names(tree: &str) -> BTreeSet<String> {
+    tree.lines().filter_map(|line| line.split(' ').next()).map(str::to_owned).collect()
+}
+
+fn refused<'a>(packages: &BTreeSet<String>, banned: &[&'a str]) -> Vec<&'a str> {
+    banned.iter().copied().filter(|name| packages.contains(*name)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_banned_package_is_found_anywhere_in_the_graph() {
+        let packages = names(
+            "trine v0.1.0 (broker/trine)\nring v0.17.0\naws-lc-sys v0.30.0\n\nring v0.17.0 (*)\n",
+        );
+        assert_eq!(refused(&packages, &BANNED_EVERYWHERE), ["aws-lc-sys"]);
+        assert!(refused(&packages, &BANNED_IN_PURE).is_empty());
+    }
+}

@@ -1,0 +1,129 @@
+//! `cargo xtask`: the command line of the development commands. Owns the verbs and their options;
+//! what a verb does is in the library beside this file.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use xtask::failure::Outcome;
+use xtask::repo::Repo;
+use xtask::tools::{Tool, Toolbox};
+use xtask::{ci, programs, servers, test, tidy};
+
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", about = "Development commands of Trine")]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Fetch the tools, run all checks, build everything, run every test
+    Test {
+        /// Run only tests whose name contains one of these, and no checks
+        filter: Vec<String>,
+        /// Run only stages whose name starts with this (repeatable)
+        #[arg(long, value_name = "STAGE")]
+        only: Vec<String>,
+    },
+    /// Run the checks that need no test run: fmt, tidy, graph, buf, clippy, doc
+    Ci {
+        /// Run only stages whose name starts with this (repeatable)
+        #[arg(long, value_name = "STAGE")]
+        only: Vec<String>,
+    },
+    /// Check the house rules over all tracked files
+    Tidy,
+    /// Start and end servers for trying things by hand
+    Servers {
+        #[command(subcommand)]
+        verb: ServersVerb,
+    },
+    /// Fetch tools and print where they are
+    Tools {
+        /// Which tools; all if none is named
+        names: Vec<String>,
+        #[arg(long, value_enum, default_value_t = Output::Text)]
+        output: Output,
+    },
+    /// Measure, against other systems, in one run
+    Bench(Pass),
+    /// Kill, pause, fill and flip, then check the ledger
+    Torture(Pass),
+    /// Run the seeded simulation
+    Sim(Pass),
+    /// Run under load for a long time
+    Soak(Pass),
+    /// Run the program `completions`
+    Completions(Pass),
+}
+
+#[derive(Debug, Subcommand)]
+enum ServersVerb {
+    /// Start servers on free loopback ports: nats, nats-sync-always
+    Up {
+        #[arg(required = true)]
+        names: Vec<String>,
+    },
+    /// End every server that `up` started
+    Down,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Output {
+    /// `export` lines for a shell
+    Text,
+    Json,
+}
+
+/// Arguments that the program itself understands.
+#[derive(Debug, clap::Args)]
+#[command(disable_help_flag = true)]
+struct Pass {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENT")]
+    arguments: Vec<String>,
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse().verb) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("xtask: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(verb: Verb) -> Outcome {
+    let repo = Repo::find()?;
+    match verb {
+        Verb::Test { filter, only } => test::run(&repo, only, &filter),
+        Verb::Ci { only } => ci::run(&repo, only),
+        Verb::Tidy => tidy::run(&repo),
+        Verb::Servers { verb: ServersVerb::Up { names } } => servers::up(&repo, &names),
+        Verb::Servers { verb: ServersVerb::Down } => servers::down(&repo),
+        Verb::Tools { names, output } => tools(&repo, &names, output),
+        Verb::Bench(pass) => programs::run(&repo, "bench", &pass.arguments),
+        Verb::Torture(pass) => programs::run(&repo, "torture", &pass.arguments),
+        Verb::Sim(pass) => programs::run(&repo, "sim", &pass.arguments),
+        Verb::Soak(pass) => programs::run(&repo, "soak", &pass.arguments),
+        Verb::Completions(pass) => programs::run(&repo, "completions", &pass.arguments),
+    }
+}
+
+fn tools(repo: &Repo, names: &[String], output: Output) -> Outcome {
+    let mut wanted = names.iter().map(|name| Tool::named(name)).collect::<Outcome<Vec<_>>>()?;
+    if wanted.is_empty() {
+        wanted.extend(Tool::ALL);
+    }
+    let tools = Toolbox::gather(repo, &wanted)?;
+    for (tool, why) in tools.missing() {
+        eprintln!("SKIP {}: {why}", tool.name());
+    }
+    match output {
+        Output::Text => print!("{}", tools.exports()),
+        Output::Json => print!("{}", tools.json()),
+    }
+    // Who names a tool needs it.
+    wanted.into_iter().filter(|_| !names.is_empty()).try_for_each(|t| tools.path(t).map(drop))
+}
