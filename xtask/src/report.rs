@@ -77,13 +77,15 @@ impl Report {
         self.totals.skipped += lines.len() as u64;
     }
 
-    /// Prints the stages once more together and then the closing line.
+    /// Prints the stages once more together and then, if anything was counted, the closing line.
     pub fn close(self) -> Outcome {
         println!("----");
         for entry in &self.entries {
             println!("{}", entry.line());
         }
-        println!("\n{}", self.totals);
+        if self.totals != Totals::default() {
+            println!("\n{}", self.totals);
+        }
         match self.totals.failed {
             0 => Ok(()),
             _ => Err(Failure::new("not everything passed; see the stages above")),
