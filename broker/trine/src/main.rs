@@ -1,0 +1,36 @@
+//! The `trine` binary: reads the command line, runs one command, ends with its exit code.
+//!
+//! Nothing is decided here but the composition; see `cli.rs` for what there is.
+
+mod advice;
+mod cli;
+mod commands;
+mod connection;
+mod destination;
+mod duration;
+mod exit;
+mod failure;
+mod histogram;
+mod instant;
+mod log;
+mod output;
+mod paint;
+mod payload;
+mod progress;
+mod table;
+mod view;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let cli = cli::Cli::parse();
+    let output = cli.global.output();
+    let end = commands::run(cli, output);
+    end.unwrap_or_else(|failure| {
+        failure.report(&output);
+        failure.exit()
+    })
+    .into()
+}

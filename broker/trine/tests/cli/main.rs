@@ -1,0 +1,4 @@
+//! The binary from outside: arguments in, streams and exit codes out.
+
+mod alone;
+mod program;
