@@ -8,24 +8,29 @@ use crate::report::{Ended, Report};
 use crate::tools::{self, Tool, Toolbox};
 use crate::{contract, graph, tidy};
 
-pub fn run(repo: &Repo, only: Vec<String>) -> Outcome {
+/// Returns whether everything passed.
+pub fn run(repo: &Repo, only: Vec<String>) -> Outcome<bool> {
     let mut report = Report::new(only);
-    let tools = gather(repo, &[Tool::Buf], &mut report)?;
+    let tools = gather(repo, &[Tool::Buf], &mut report);
     checks(repo, &tools, &mut report);
-    report.close()
+    Ok(report.close())
 }
 
 /// Finds the tools of a run, prints what was found, and counts what is missing.
-pub fn gather(repo: &Repo, wanted: &[Tool], report: &mut Report) -> Outcome<Toolbox> {
-    tools::ensure_components(repo)?;
-    let tools = Toolbox::gather(repo, wanted)?;
-    for (tool, found) in tools.found() {
-        println!("{:<12} {} ({})", tool.name(), found.version, found.path.display());
-    }
+pub fn gather(repo: &Repo, wanted: &[Tool], report: &mut Report) -> Toolbox {
+    let mut tools = Toolbox::default();
+    report.always("tools", || {
+        tools::ensure_components(repo)?;
+        tools = Toolbox::gather(repo, wanted)?;
+        for (tool, found) in tools.found() {
+            println!("{:<12} {} ({})", tool.name(), found.version, found.path.display());
+        }
+        Ok(Ended::Passed)
+    });
     for (tool, why) in tools.missing() {
         report.missing(tool.name(), why, !in_ci());
     }
-    Ok(tools)
+    tools
 }
 
 /// Where a person looks on, a missing tool is a skip; where nobody does, it would hide a hole for ever.
@@ -41,13 +46,28 @@ pub fn checks(repo: &Repo, tools: &Toolbox, report: &mut Report) {
     report.stage("buf lint", || contract::lint(repo, tools));
     report.stage("buf breaking", || contract::breaking(repo, tools));
     report.stage("clippy", || {
-        let arguments =
-            ["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"];
+        let arguments = [
+            "clippy",
+            "--quiet",
+            "--keep-going",
+            "--workspace",
+            "--all-targets",
+            "--",
+            "-D",
+            "warnings",
+        ];
         cargo(repo, &arguments, &[])
     });
     report.stage("doc", || {
         // Private items too: these crates are read by those who work on them.
-        let arguments = ["doc", "--quiet", "--workspace", "--no-deps", "--document-private-items"];
+        let arguments = [
+            "doc",
+            "--quiet",
+            "--keep-going",
+            "--workspace",
+            "--no-deps",
+            "--document-private-items",
+        ];
         cargo(repo, &arguments, &[("RUSTDOCFLAGS", "-D warnings")])
     });
 }

@@ -86,7 +86,9 @@ struct Pass {
 
 fn main() -> ExitCode {
     match run(Cli::parse().verb) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(true) => ExitCode::SUCCESS,
+        // The report has said what failed, and its last line is the last line.
+        Ok(false) => ExitCode::FAILURE,
         Err(failure) => {
             eprintln!("xtask: {failure}");
             ExitCode::FAILURE
@@ -94,11 +96,12 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(verb: Verb) -> Outcome {
+/// Returns whether everything passed, for the verbs that report on many things.
+fn run(verb: Verb) -> Outcome<bool> {
     let repo = Repo::find()?;
-    match verb {
-        Verb::Test { filter, only } => test::run(&repo, only, &filter),
-        Verb::Ci { only } => ci::run(&repo, only),
+    let done = match verb {
+        Verb::Test { filter, only } => return test::run(&repo, only, &filter),
+        Verb::Ci { only } => return ci::run(&repo, only),
         Verb::Tidy => tidy::run(&repo),
         Verb::Servers { verb: ServersVerb::Up { names } } => servers::up(&repo, &names),
         Verb::Servers { verb: ServersVerb::Down } => servers::down(&repo),
@@ -108,7 +111,8 @@ fn run(verb: Verb) -> Outcome {
         Verb::Sim(pass) => programs::run(&repo, "sim", &pass.arguments),
         Verb::Soak(pass) => programs::run(&repo, "soak", &pass.arguments),
         Verb::Completions(pass) => programs::run(&repo, "completions", &pass.arguments),
-    }
+    };
+    done.map(|()| true)
 }
 
 fn tools(repo: &Repo, names: &[String], output: Output) -> Outcome {

@@ -67,7 +67,8 @@ pub fn stream(command: &mut Command, mut line: impl FnMut(&str)) -> Outcome<Exit
 
 /// The command as a person would type it, for messages.
 pub fn shown(command: &Command) -> String {
-    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    let program = Path::new(command.get_program()).file_name().unwrap_or_default();
+    let words = std::iter::once(program).chain(command.get_args());
     words.map(OsStr::to_string_lossy).collect::<Vec<_>>().join(" ")
 }
 

@@ -18,10 +18,10 @@ use crate::tools::{Tool, Toolbox};
 const SYSTEM_TESTS: &str = "trine-tests";
 
 /// Runs the stages whose name starts with one of `only` (all if empty). With `filter`, only tests whose
-/// name contains one of its words, and no checks.
-pub fn run(repo: &Repo, only: Vec<String>, filter: &[String]) -> Outcome {
+/// name contains one of its words, and no checks. Returns whether everything passed.
+pub fn run(repo: &Repo, only: Vec<String>, filter: &[String]) -> Outcome<bool> {
     let mut report = Report::new(only);
-    let tools = ci::gather(repo, &Tool::FOR_TESTS, &mut report)?;
+    let tools = ci::gather(repo, &Tool::FOR_TESTS, &mut report);
     if filter.is_empty() {
         ci::checks(repo, &tools, &mut report);
     }
@@ -31,7 +31,7 @@ pub fn run(repo: &Repo, only: Vec<String>, filter: &[String]) -> Outcome {
     if report.stage("build", || tests.build()) {
         tests.run(&mut report)?;
     }
-    report.close()
+    Ok(report.close())
 }
 
 struct Tests<'a> {
@@ -44,7 +44,13 @@ struct Tests<'a> {
 impl Tests<'_> {
     fn build(&self) -> Outcome<Ended> {
         let mut command = self.repo.cargo();
-        process::run(command.args(["build", "--quiet", "--workspace", "--all-targets"]))?;
+        process::run(command.args([
+            "build",
+            "--quiet",
+            "--keep-going",
+            "--workspace",
+            "--all-targets",
+        ]))?;
         Ok(Ended::Passed)
     }
 
