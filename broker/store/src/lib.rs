@@ -10,6 +10,7 @@ mod embedded;
 mod error;
 mod key;
 mod memory;
+pub mod record;
 mod store;
 
 pub use batch::{Batch, Op, VALUE_BYTES_MAX};

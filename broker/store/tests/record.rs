@@ -1,0 +1,534 @@
+//! The written form of records: what today's release writes, that it reads what it and every
+//! earlier release wrote, and that it understands a record or says which field it does not.
+
+#![allow(clippy::unwrap_used, reason = "a panic here is a failed test")]
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use trine_engine::{
+    Death, Delivery, Destination, End, Ended, EventRecord, EventSeq, EventStage, FunctionName,
+    FunctionRecord, FunctionSettings, Idempotency, MaxEventAgeSeconds, MaxRetries, MemoryMb,
+    RequestId, TimeoutSeconds,
+};
+use trine_store::record::{
+    Kind, PayloadEnvelope, RecordError, ResponseEnvelope, decode_event, decode_function,
+    decode_payload, decode_response, encode_event, encode_function, encode_payload,
+    encode_response,
+};
+use trine_store::{Key, StoreError, Table};
+
+/// Records that the generator of the property test drew; a failure names one of these numbers.
+const DRAWN: u64 = 20_000;
+
+/// A waiting event with a short name, in bytes: the measure of a backlog on disk.
+const WAITING_EVENT_BYTES: std::ops::RangeInclusive<usize> = 50..=70;
+
+fn name(name: &str) -> FunctionName {
+    FunctionName::new(name).unwrap()
+}
+
+fn waiting() -> EventRecord {
+    EventRecord {
+        seq: EventSeq(1_000_001),
+        request_id: RequestId(0x0199_f2a4_b1c2_7def_8123_4567_89ab_cdef),
+        function: name("resize"),
+        accepted_at: 1_793_000_000_123,
+        age_from: 1_793_000_000_123,
+        payload_seq: EventSeq(1_000_001),
+        payload_bytes: 4_096,
+        attempts: 0,
+        hops: 0,
+        failed: false,
+        stage: EventStage::Waiting { due_at: 1_793_000_000_123, retry: false },
+        idempotency: None,
+        redriven_from: None,
+    }
+}
+
+fn retrying() -> EventRecord {
+    EventRecord {
+        age_from: 1_793_000_060_000,
+        payload_seq: EventSeq(77),
+        attempts: 2,
+        hops: 3,
+        failed: true,
+        stage: EventStage::Waiting { due_at: 1_793_000_180_000, retry: true },
+        idempotency: Some(Box::new(Idempotency { key: "order-4711".into(), digest: 0xfeed })),
+        redriven_from: Some(RequestId(7)),
+        ..waiting()
+    }
+}
+
+fn ended(end: End, delivery: Delivery) -> EventRecord {
+    let attempts = 3;
+    let stage = EventStage::Ended(Ended { end, at: 1_793_000_200_000, delivery });
+    EventRecord { attempts, stage, ..waiting() }
+}
+
+fn events() -> Vec<(&'static str, EventRecord)> {
+    let dead = |death, delivery| ended(End::Dead(death), delivery);
+    vec![
+        ("event-waiting", waiting()),
+        ("event-retrying", retrying()),
+        ("event-succeeded", ended(End::Succeeded, Delivery::Delivered)),
+        ("event-retries-exhausted", dead(Death::RetriesExhausted, Delivery::Pending)),
+        ("event-age-exceeded", dead(Death::EventAgeExceeded, Delivery::Undelivered)),
+        ("event-zero-reserved", dead(Death::ZeroReservedConcurrency, Delivery::Pending)),
+        ("event-recursive", dead(Death::RecursiveInvocation, Delivery::None)),
+        ("event-cancelled", ended(End::Cancelled, Delivery::None)),
+        ("event-redriven", ended(End::Redriven { to: RequestId(1 << 64) }, Delivery::None)),
+    ]
+}
+
+fn functions() -> Vec<(&'static str, FunctionRecord)> {
+    let plain = FunctionRecord {
+        number: 12,
+        name: name("resize"),
+        settings: FunctionSettings::default(),
+        created_at: 1_793_000_000_000,
+        modified_at: 1_793_000_000_001,
+    };
+    let with = |settings| FunctionRecord { settings, ..plain.clone() };
+    let full = with(FunctionSettings {
+        description: Some("Makes pictures smaller.".into()),
+        timeout: TimeoutSeconds::new(900).ok(),
+        memory: MemoryMb::new(10_240).ok(),
+        reserved_concurrency: Some(0),
+        max_retries: MaxRetries::new(0).ok(),
+        max_event_age: MaxEventAgeSeconds::new(60).ok(),
+        on_success: Some(Destination::Http { url: "https://example.com/hook?a=b".into() }),
+        on_failure: Some(Destination::Nats {
+            url: "nats://127.0.0.1:4222".into(),
+            subject: "resize.failed".into(),
+            jetstream: true,
+        }),
+    });
+    let others = with(FunctionSettings {
+        on_success: Some(Destination::Function(name("index_2"))),
+        on_failure: Some(Destination::File { name: "failures.jsonl".into() }),
+        ..FunctionSettings::default()
+    });
+    vec![("function-plain", plain), ("function-full", full), ("function-others", others)]
+}
+
+fn payloads() -> Vec<(&'static str, PayloadEnvelope)> {
+    let full = PayloadEnvelope {
+        payload: Bytes::from_static(b"{\"size\": 1.50}"),
+        traceparent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".to_owned(),
+        tracestate: "vendor=value".to_owned(),
+        qualified: true,
+    };
+    vec![("payload-empty", PayloadEnvelope::default()), ("payload-full", full)]
+}
+
+fn responses() -> Vec<(&'static str, ResponseEnvelope)> {
+    let body = Bytes::from_static(b"{\"errorType\":\"E\"}");
+    vec![
+        ("response-answer", ResponseEnvelope { body: body.clone(), function_error: false }),
+        ("response-error", ResponseEnvelope { body, function_error: true }),
+    ]
+}
+
+/// A record with the name of its file, its bytes as today's release writes them, and whether bytes
+/// read as this record.
+struct Fixture {
+    name: &'static str,
+    written: Bytes,
+    reads: Box<dyn Fn(Vec<u8>) -> bool>,
+}
+
+fn fixtures() -> Vec<Fixture> {
+    let mut all = Vec::new();
+    for (name, record) in events() {
+        let written = encode_event(&record);
+        let reads = Box::new(move |bytes: Vec<u8>| decode_event(&bytes).as_ref() == Ok(&record));
+        all.push(Fixture { name, written, reads });
+    }
+    for (name, record) in functions() {
+        let written = encode_function(&record);
+        let reads = Box::new(move |bytes: Vec<u8>| decode_function(&bytes).as_ref() == Ok(&record));
+        all.push(Fixture { name, written, reads });
+    }
+    for (name, envelope) in payloads() {
+        let written = encode_payload(&envelope);
+        let reads =
+            Box::new(move |bytes: Vec<u8>| decode_payload(bytes.into()).as_ref() == Ok(&envelope));
+        all.push(Fixture { name, written, reads });
+    }
+    for (name, envelope) in responses() {
+        let written = encode_response(&envelope);
+        let reads =
+            Box::new(move |bytes: Vec<u8>| decode_response(bytes.into()).as_ref() == Ok(&envelope));
+        all.push(Fixture { name, written, reads });
+    }
+    all
+}
+
+/// Releases that changed a written form, oldest first, each with its folder. A file in it is one
+/// record as lines of hexadecimal digits. No file is ever changed: that they all stay readable is
+/// the promise.
+const RELEASES: [&str; 1] = ["0.1"];
+
+fn folder(release: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(release)
+}
+
+/// The files of one release: name and bytes.
+fn golden(release: &str) -> BTreeMap<String, Vec<u8>> {
+    let files = std::fs::read_dir(folder(release)).unwrap().map(|entry| entry.unwrap().path());
+    let read = |path: PathBuf| {
+        let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        (name, unhex(&std::fs::read_to_string(path).unwrap()))
+    };
+    files.map(read).collect()
+}
+
+fn unhex(text: &str) -> Vec<u8> {
+    let digits: Vec<u32> = text.chars().filter_map(|c| c.to_digit(16)).collect();
+    digits.chunks(2).map(|pair| u8::try_from(pair[0] << 4 | pair[1]).unwrap()).collect()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    let lines =
+        bytes.chunks(32).map(|line| line.iter().map(|byte| format!("{byte:02x}")).collect());
+    lines.collect::<Vec<String>>().join("\n")
+}
+
+#[test]
+fn what_is_written_has_not_changed() {
+    let newest = golden(RELEASES[RELEASES.len() - 1]);
+    let changed: Vec<String> = fixtures()
+        .iter()
+        .filter(|fixture| newest.get(fixture.name).is_none_or(|bytes| *bytes != fixture.written))
+        .map(|fixture| format!("== {}\n{}", fixture.name, hex(&fixture.written)))
+        .collect();
+    assert!(
+        changed.is_empty(),
+        "a written form is not that of the newest folder under tests/golden. If that is wanted, \
+         start the next folder with these files, and keep the old ones:\n{}",
+        changed.join("\n")
+    );
+}
+
+#[test]
+fn what_any_release_wrote_is_read() {
+    for release in RELEASES {
+        let fixtures = fixtures();
+        for (name, bytes) in golden(release) {
+            let fixture = fixtures.iter().find(|fixture| fixture.name == name);
+            let fixture = fixture.unwrap_or_else(|| panic!("{release}/{name}: no such record"));
+            assert!((fixture.reads)(bytes), "{release}/{name} reads as another record");
+        }
+    }
+}
+
+#[test]
+fn a_waiting_event_is_small() {
+    let bytes = encode_event(&waiting()).len();
+    assert!(WAITING_EVENT_BYTES.contains(&bytes), "{bytes} bytes");
+}
+
+#[test]
+fn reading_a_body_shares_its_memory() {
+    let payload = Bytes::from(vec![b' '; 100_000]);
+    let written = encode_payload(&PayloadEnvelope { payload, ..PayloadEnvelope::default() });
+    let memory = written.as_ptr_range();
+    let read = decode_payload(written).unwrap();
+    assert!(memory.contains(&read.payload.as_ptr()));
+
+    let body = Bytes::from(vec![b' '; 100_000]);
+    let written = encode_response(&ResponseEnvelope { body, function_error: true });
+    let memory = written.as_ptr_range();
+    assert!(memory.contains(&decode_response(written).unwrap().body.as_ptr()));
+}
+
+/// Protobuf fields by hand, as another release would write them.
+fn field(tag: u8, wire: u8, value: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![tag << 3 | wire];
+    if wire == 2 {
+        bytes.push(value.len().try_into().unwrap());
+    }
+    bytes.extend_from_slice(value);
+    bytes
+}
+
+const VARINT: u8 = 0;
+const BYTES: u8 = 2;
+
+/// A version byte and an event with the fields that must be there, and `more`.
+fn event_with(more: &[Vec<u8>]) -> Vec<u8> {
+    let id = field(2, BYTES, &field(1, 1, &7_u64.to_le_bytes()));
+    [vec![1], id, field(3, BYTES, b"f"), more.concat()].concat()
+}
+
+fn bad_event_field(bytes: &[u8]) -> (&'static str, String) {
+    match decode_event(bytes) {
+        Err(RecordError::Field { kind: Kind::Event, field, problem }) => (field, problem),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_field_of_a_later_release_is_skipped_and_its_values_are_not() {
+    let stage = |end: u8, delivery: u8| {
+        let ended = [field(1, VARINT, &[end]), field(3, VARINT, &[delivery])].concat();
+        field(12, BYTES, &ended)
+    };
+    let later = field(15, BYTES, b"from the future");
+    let read = decode_event(&event_with(&[stage(1, 1), later])).unwrap();
+    assert_eq!((read.request_id, read.attempts), (RequestId(7 << 64), 0));
+
+    let unknown = |value| format!("has the value {value}, which this release does not know");
+    assert_eq!(bad_event_field(&event_with(&[stage(8, 1)])), ("ended.end", unknown(8)));
+    assert_eq!(bad_event_field(&event_with(&[stage(0, 1)])), ("ended.end", unknown(0)));
+    assert_eq!(bad_event_field(&event_with(&[stage(1, 5)])), ("ended.delivery", unknown(5)));
+    assert_eq!(bad_event_field(&event_with(&[stage(1, 0)])), ("ended.delivery", unknown(0)));
+}
+
+#[test]
+fn what_is_missing_or_out_of_range_is_named() {
+    let waiting = field(11, BYTES, &[]);
+    assert!(decode_event(&event_with(std::slice::from_ref(&waiting))).is_ok());
+    assert_eq!(bad_event_field(&event_with(&[])).0, "stage");
+    assert_eq!(bad_event_field(&[1]).0, "request_id");
+    let hops = field(9, VARINT, &[0x80, 0x02]);
+    assert_eq!(bad_event_field(&event_with(&[waiting.clone(), hops])).0, "hops");
+    let nameless = field(3, BYTES, b"");
+    assert_eq!(bad_event_field(&event_with(&[waiting, nameless])).0, "function");
+    let redriven = field(12, BYTES, &[field(1, VARINT, &[7]), field(3, VARINT, &[1])].concat());
+    assert_eq!(bad_event_field(&event_with(&[redriven])).0, "ended.redriven_to");
+
+    let function = |settings: &[u8]| {
+        let bytes = [vec![1], field(2, BYTES, b"f"), field(5, BYTES, settings)].concat();
+        match decode_function(&bytes) {
+            Err(RecordError::Field { kind: Kind::Function, field, .. }) => field,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(function(&field(2, VARINT, &[0])), "settings.timeout_seconds");
+    assert_eq!(function(&field(2, VARINT, &[0x80, 0x80, 0x80, 1])), "settings.timeout_seconds");
+    assert_eq!(function(&field(3, VARINT, &[127])), "settings.memory_mb");
+    assert_eq!(function(&field(5, VARINT, &[3])), "settings.max_retries");
+    assert_eq!(function(&field(6, VARINT, &[59])), "settings.max_event_age_seconds");
+    assert_eq!(function(&field(7, BYTES, &[])), "settings.on_success");
+    assert_eq!(function(&field(8, BYTES, &field(5, BYTES, b"?"))), "settings.on_failure");
+    assert_eq!(function(&field(8, BYTES, &field(3, BYTES, &[]))), "settings.on_failure");
+    assert_eq!(function(&field(8, BYTES, &field(1, BYTES, b"no name"))), "settings.on_failure");
+}
+
+#[test]
+fn another_version_and_damage_are_told_apart() {
+    let key = Key { table: Table::Event, id: 9 };
+    let mut later = encode_event(&waiting()).to_vec();
+    later[0] = 2;
+    let error = decode_event(&later).unwrap_err();
+    assert_eq!(error, RecordError::Version { kind: Kind::Event, found: 2 });
+    let StoreError::Unusable { detail } = error.at("0.trine", key) else { panic!("{error:?}") };
+    assert_eq!(
+        detail,
+        "0.trine, table event, id 9: the event record has version 2, this release reads versions \
+         1 to 1: start a release that knows it"
+    );
+
+    let version = |kind, found| RecordError::Version { kind, found };
+    assert_eq!(decode_function(&[0]).unwrap_err(), version(Kind::Function, 0));
+    assert_eq!(decode_payload(later.into()).unwrap_err(), version(Kind::Payload, 2));
+    assert_eq!(
+        decode_response(Bytes::new()).unwrap_err(),
+        RecordError::Empty { kind: Kind::Response }
+    );
+    let torn = Bytes::from_static(&[1, 40, 1]);
+    for error in [decode_event(&[1, 0xff]).unwrap_err(), decode_payload(torn).unwrap_err()] {
+        assert!(matches!(error, RecordError::Malformed { .. }), "{error:?}");
+        assert!(matches!(error.at("0.trine", key), StoreError::Corrupt { .. }));
+    }
+}
+
+#[test]
+fn everything_drawn_is_read_as_it_was_written() {
+    for seed in 0..DRAWN {
+        let mut draw = Draw(seed);
+        let event = draw.event();
+        assert_eq!(decode_event(&encode_event(&event)), Ok(event), "seed {seed}");
+        let function = draw.function();
+        assert_eq!(decode_function(&encode_function(&function)), Ok(function), "seed {seed}");
+        let payload = draw.payload();
+        assert_eq!(decode_payload(encode_payload(&payload)), Ok(payload), "seed {seed}");
+    }
+}
+
+/// Whatever the bytes are, the answer is a record or an error, and a record reads as itself.
+#[test]
+fn damaged_bytes_never_panic() {
+    for seed in 0..DRAWN {
+        let mut draw = Draw(seed);
+        let mut bytes = encode_event(&draw.event()).to_vec();
+        for _ in 0..=draw.below(3) {
+            let place = draw.place(bytes.len());
+            bytes[place] = draw.below(256).try_into().unwrap();
+        }
+        bytes.truncate(bytes.len().saturating_sub(draw.place(3)));
+        if let Ok(event) = decode_event(&bytes) {
+            assert_eq!(decode_event(&encode_event(&event)), Ok(event), "seed {seed}");
+        }
+        let _ = decode_function(&bytes);
+        let _ = decode_response(bytes.clone().into());
+        let _ = decode_payload(bytes.into());
+    }
+}
+
+/// A seeded generator (SplitMix64): the same seed draws the same records on every machine.
+struct Draw(u64);
+
+impl Draw {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, end: u64) -> u64 {
+        self.next() % end
+    }
+
+    fn place(&mut self, end: usize) -> usize {
+        usize::try_from(self.below(end.try_into().unwrap())).unwrap()
+    }
+
+    fn coin(&mut self) -> bool {
+        self.below(2) == 0
+    }
+
+    /// Often small or an edge, as numbers in records are.
+    fn number(&mut self) -> u64 {
+        match self.below(5) {
+            0 => 0,
+            1 => u64::MAX,
+            2 => self.below(300),
+            3 => 1_793_000_000_000 + self.below(1 << 32),
+            _ => self.next(),
+        }
+    }
+
+    fn small(&mut self) -> u32 {
+        u32::try_from(self.number() & u64::from(u32::MAX)).unwrap()
+    }
+
+    fn id(&mut self) -> RequestId {
+        RequestId(u128::from(self.number()) << 64 | u128::from(self.number()))
+    }
+
+    fn name(&mut self) -> FunctionName {
+        const LETTERS: &[u8] = b"azAZ09-_";
+        let length = 1 + self.below(64);
+        let letter = |_| char::from(LETTERS[self.place(LETTERS.len())]);
+        name(&(0..length).map(letter).collect::<String>())
+    }
+
+    fn text(&mut self) -> String {
+        let letters = ['a', '/', '"', '\0', 'ß', '漢', '\u{10ffff}'];
+        let length = 1 + self.below(40);
+        (0..length).map(|_| letters[self.place(letters.len())]).collect()
+    }
+
+    fn maybe<T>(&mut self, draw: impl FnOnce(&mut Self) -> T) -> Option<T> {
+        self.coin().then(|| draw(self))
+    }
+
+    fn event(&mut self) -> EventRecord {
+        let seq = EventSeq(self.number());
+        let accepted_at = self.number();
+        EventRecord {
+            seq,
+            request_id: self.id(),
+            function: self.name(),
+            accepted_at,
+            age_from: self.maybe(Self::number).unwrap_or(accepted_at),
+            payload_seq: self.maybe(|draw| EventSeq(draw.number())).unwrap_or(seq),
+            payload_bytes: self.small(),
+            attempts: self.small(),
+            hops: self.below(256).try_into().unwrap(),
+            failed: self.coin(),
+            stage: self.stage(),
+            idempotency: self.maybe(|draw| {
+                Box::new(Idempotency { key: draw.text().into(), digest: draw.next() })
+            }),
+            redriven_from: self.maybe(Self::id),
+        }
+    }
+
+    fn stage(&mut self) -> EventStage {
+        if self.coin() {
+            return EventStage::Waiting { due_at: self.number(), retry: self.coin() };
+        }
+        let end = match self.below(7) {
+            0 => End::Succeeded,
+            1 => End::Dead(Death::RetriesExhausted),
+            2 => End::Dead(Death::EventAgeExceeded),
+            3 => End::Dead(Death::ZeroReservedConcurrency),
+            4 => End::Dead(Death::RecursiveInvocation),
+            5 => End::Cancelled,
+            _ => End::Redriven { to: self.id() },
+        };
+        let delivery = match self.below(4) {
+            0 => Delivery::None,
+            1 => Delivery::Pending,
+            2 => Delivery::Delivered,
+            _ => Delivery::Undelivered,
+        };
+        EventStage::Ended(Ended { end, at: self.number(), delivery })
+    }
+
+    fn function(&mut self) -> FunctionRecord {
+        let ranged = |draw: &mut Self, low: u64, high: u64| low + draw.below(high - low + 1);
+        FunctionRecord {
+            number: self.number(),
+            name: self.name(),
+            created_at: self.number(),
+            modified_at: self.number(),
+            settings: FunctionSettings {
+                description: self.maybe(|draw| draw.text().into()),
+                timeout: self.maybe(|draw| {
+                    TimeoutSeconds::new(ranged(draw, 1, 900).try_into().unwrap()).unwrap()
+                }),
+                memory: self.maybe(|draw| {
+                    MemoryMb::new(ranged(draw, 128, 10_240).try_into().unwrap()).unwrap()
+                }),
+                reserved_concurrency: self.maybe(Self::small),
+                max_retries: self
+                    .maybe(|draw| MaxRetries::new(draw.below(3).try_into().unwrap()).unwrap()),
+                max_event_age: self.maybe(|draw| {
+                    MaxEventAgeSeconds::new(ranged(draw, 60, 21_600).try_into().unwrap()).unwrap()
+                }),
+                on_success: self.maybe(Self::destination),
+                on_failure: self.maybe(Self::destination),
+            },
+        }
+    }
+
+    fn destination(&mut self) -> Destination {
+        match self.below(4) {
+            0 => Destination::Function(self.name()),
+            1 => Destination::Http { url: self.text().into() },
+            2 => Destination::Nats {
+                url: self.text().into(),
+                subject: self.text().into(),
+                jetstream: self.coin(),
+            },
+            _ => Destination::File { name: self.text().into() },
+        }
+    }
+
+    fn payload(&mut self) -> PayloadEnvelope {
+        PayloadEnvelope {
+            payload: self.text().into(),
+            traceparent: self.maybe(Self::text).unwrap_or_default(),
+            tracestate: self.maybe(Self::text).unwrap_or_default(),
+            qualified: self.coin(),
+        }
+    }
+}
