@@ -13,7 +13,12 @@ const SERIES: [&str; 3] = ["_bucket", "_sum", "_count"];
 
 pub(super) fn check(tree: &Tree) -> Vec<Finding> {
     let declared = names(tree.text(NAMES).unwrap_or_default(), true);
-    let documented = names(tree.text(PAGE).unwrap_or_default(), false);
+    let Some(page) = tree.text(PAGE) else {
+        let says = format!("write {PAGE}: it describes the {} metrics", declared.len());
+        let missing = (!declared.is_empty()).then(|| Finding::error(NAMES, 1, says));
+        return missing.into_iter().collect();
+    };
+    let documented = names(page, false);
     let mut findings = Vec::new();
     for (name, line) in &declared {
         if !documented.contains_key(name) {
@@ -28,6 +33,7 @@ pub(super) fn check(tree: &Tree) -> Vec<Finding> {
             findings.push(Finding::error(PAGE, *line, says));
         }
     }
+    findings.sort_by_key(|finding| (finding.path == PAGE, finding.line));
     findings
 }
 
@@ -64,5 +70,12 @@ mod tests {
         ]);
         let places: Vec<_> = check(&tree).into_iter().map(|f| (f.path, f.line)).collect();
         assert_eq!(places, [(NAMES.to_owned(), 1), (PAGE.to_owned(), 3)]);
+    }
+
+    #[test]
+    fn metrics_without_a_page_are_found_once() {
+        let names = "const A: &str = \"trine_a_total\";\nconst B: &str = \"trine_b_total\";\n";
+        assert_eq!(check(&Tree::of(&[(NAMES, names)])).len(), 1);
+        assert!(check(&Tree::of(&[])).is_empty());
     }
 }

@@ -68,10 +68,11 @@ impl Tree {
 }
 
 impl File {
-    /// Test code as a whole: the crate of system tests, a crate's `tests/`, a module in its own file.
+    /// Test code as a whole: the crate of system tests, a crate's `tests/`, a test module in its own
+    /// file, and the conformance suites, which adapters run from their tests.
     pub fn is_test(&self) -> bool {
         self.path.starts_with("tests/")
-            || self.path.contains("/tests/")
+            || ["/tests/", "/conformance/"].iter().any(|folder| self.path.contains(folder))
             || self.path.ends_with("/tests.rs")
     }
 
