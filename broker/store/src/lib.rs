@@ -6,6 +6,8 @@
 mod batch;
 mod checksum;
 mod committer;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod embedded;
 mod error;
 mod key;
@@ -17,6 +19,8 @@ pub use batch::{Batch, Op, VALUE_BYTES_MAX};
 pub use committer::{Backlog, COMMIT_BYTES_MAX, COMMIT_OPS_MAX, Committed, Committer};
 pub use embedded::{Directory, Embedded, Options, Report, ShardReport, SqliteFile};
 
+#[cfg(feature = "redb")]
+pub use embedded::RedbFile;
 pub use error::{Place, Rejection, StoreError, Verdict};
 pub use key::{Fence, Key, Seq, Shard, Table};
 pub use memory::{Fault, Memory};

@@ -18,6 +18,8 @@ mod engine;
 mod lock;
 mod manifest;
 mod mark;
+#[cfg(feature = "redb")]
+mod redb;
 
 mod sqlite;
 
@@ -25,6 +27,8 @@ pub use check::{Report, ShardReport};
 pub use directory::Directory;
 use engine::Engine;
 
+#[cfg(feature = "redb")]
+pub use redb::RedbFile;
 pub use sqlite::SqliteFile;
 
 /// The embedded store of this release. The choice is recorded in `docs/adr/0001-embedded-store.md`.

@@ -14,7 +14,7 @@ use crate::{Fence, Key, Place, Seq, Shard, StoreError, Table, checksum};
 pub(super) const APPLICATION_ID: u32 = 0x5452_4e45;
 /// Version of the layout below.
 pub(super) const LAYOUT: u32 = 1;
-pub(super) const PAGE_BYTES: u32 = 4096;
+pub(super) const PAGE_BYTES: u32 = 8192;
 
 const TABLES: usize = Table::ALL.len();
 
