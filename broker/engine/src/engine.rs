@@ -111,7 +111,7 @@ impl Engine {
             Input::Persisted { from, through } => self.persisted(from, through, out),
             Input::PersistRejected { number } => self.persist_rejected(number, out),
             Input::CallerGone { caller, request_id } => self.caller_gone(caller, request_id, out),
-            Input::Cancel { caller, request_id } => self.cancel(caller, request_id, out),
+            Input::Cancel { caller, request_id } => self.cancel(caller, request_id, 0, out),
             Input::Redrive { caller, request_id, new_request_id } => {
                 self.redrive(caller, request_id, new_request_id, out);
             }
@@ -129,7 +129,7 @@ impl Engine {
             }
             Input::WorkerLeft { worker } => self.worker_left(worker, out),
             Input::WorkerSlots { worker, slots } => self.worker_slots(worker, slots, out),
-            Input::WorkerDraining { worker } => self.worker_draining(worker),
+            Input::WorkerDraining { worker } => self.worker_draining(worker, out),
             Input::NotSent { worker, lease } => self.not_sent(worker, lease, out),
             Input::Delivered { entry, result } => self.delivered(entry, result, out),
             Input::Drain => self.drain(out),

@@ -2,11 +2,14 @@
 //!
 //! ```text
 //! sync:   Placing ──slot──▶ Running ──outcome──▶ gone
+//!            ▲──never started──┘
 //! event:  Saving(accept) ─▶ Scheduled ─▶ Ready ─▶ Running ─┬─ success ───────────▶ Saving(end)
 //!                              ▲   not_before / retry wait  ├─ failure, again ────▶ Saving(retry) ─▶ Scheduled
-//!                              │                            └─ failure, last ─────▶ Saving(end)
+//!                              │                            ├─ failure, last ─────▶ Saving(end)
+//!                              └────────────────────────────┴─ never started: Ready, or Scheduled
 //!         Saving(end) ─┬─ destination ─▶ Delivering ─▶ Saving(delivery) ─▶ Ended ─▶ Saving(redrive) ─▶ Ended
 //!                      └─ none ────────▶ Ended ─▶ gone (forgotten)
+//!         cancelled, too old, switched off: from Scheduled, Ready or Running to Saving(end)
 //! ```
 
 use crate::record::{Ended, EventRecord, EventStage, Idempotency};
@@ -37,11 +40,15 @@ pub(crate) struct Entry {
     /// Attempts that were spent.
     pub(crate) attempts: u32,
     pub(crate) hops: u8,
+    /// How often an attempt came back unstarted.
+    pub(crate) returns: u8,
     pub(crate) event: bool,
     /// The last attempt failed and its error object is stored.
     pub(crate) failed: bool,
     /// The payload under `payload_seq` is this entry's to delete.
     pub(crate) owns_payload: bool,
+    /// Its end is on the disk, so clients may see it.
+    pub(crate) end_saved: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,9 +103,11 @@ impl Entry {
             lease: NONE,
             attempts: 0,
             hops: 0,
+            returns: 0,
             event: false,
             failed: false,
             owns_payload: true,
+            end_saved: false,
         }
     }
 

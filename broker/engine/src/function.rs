@@ -14,6 +14,9 @@ pub(crate) struct Function {
     pub(crate) created_at: Millis,
     pub(crate) modified_at: Millis,
     pub(crate) life: Life,
+    /// Settings on their way to the disk, and the lowest reservation among them and those in force.
+    pub(crate) puts: u32,
+    pub(crate) reserved_low: u32,
     /// Concurrency in use: placing, running and stopping attempts.
     pub(crate) running: u32,
     /// Events to be started.
@@ -29,15 +32,19 @@ pub(crate) struct Function {
     pub(crate) unsettled: u32,
     /// The fleets that serve it.
     pub(crate) links: Vec<Link>,
-    /// Sessions over all those fleets.
+    /// Sessions over all those fleets that take attempts.
     pub(crate) workers: u32,
-    /// Why the head of `ready` does not start.
+    /// Why the head of `ready` does not start; `None` only while `ready` is empty or about to be served.
     pub(crate) blocked: Option<Blocked>,
     /// In the account's queue of those that wait for the unreserved pool.
     pub(crate) account_listed: bool,
     pub(crate) idempotency: BTreeMap<Box<str>, u32>,
 }
 
+/// ```text
+/// Creating ──saved──▶ Active ──delete──▶ Deleting ──saved──▶ Deleted ──last invocation forgotten──▶ gone
+///     └─refused─▶ gone   ▲───────refused────┘
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Life {
     /// Its record is on its way to the disk.
@@ -81,6 +88,8 @@ impl Function {
             created_at: now,
             modified_at: now,
             life: Life::Creating,
+            puts: 0,
+            reserved_low: 0,
             running: 0,
             ready: List::EMPTY,
             placing: List::EMPTY,
@@ -94,6 +103,11 @@ impl Function {
             account_listed: false,
             idempotency: BTreeMap::new(),
         }
+    }
+
+    /// Whether workers that name it serve it: also while its deletion may still be refused.
+    pub(crate) fn is_served(&self) -> bool {
+        matches!(self.life, Life::Active | Life::Deleting)
     }
 
     pub(crate) fn has_waiting(&self) -> bool {

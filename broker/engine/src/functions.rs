@@ -21,16 +21,17 @@ impl Engine {
         if self.names.contains_key(&name) {
             return Self::refuse(caller, Refusal::FunctionExists, out);
         }
-        if self.functions.len() >= self.limits.functions_max {
+        if self.names.len() >= self.limits.functions_max as usize {
             return Self::refuse(caller, Refusal::TooManyFunctions, out);
         }
-        let promised = match self.promise(None, settings.reserved_concurrency) {
+        let promised = match self.promise(0, settings.reserved_concurrency) {
             Ok(promised) => promised,
             Err(refusal) => return Self::refuse(caller, refusal, out),
         };
         let number = self.next_function;
         self.next_function += 1;
-        let function = Function::new(number, name.clone(), settings.clone(), self.now);
+        let mut function = Function::new(number, name.clone(), settings.clone(), self.now);
+        function.puts = 1;
         let record = FunctionRecord {
             number,
             name: name.clone(),
@@ -55,7 +56,8 @@ impl Engine {
         let Some(known) = known.filter(|known| known.life == Life::Active) else {
             return Self::refuse(caller, Refusal::UnknownFunction, out);
         };
-        let before = known.settings.reserved_concurrency;
+        let in_force = known.settings.reserved_concurrency.unwrap_or(0);
+        let lowest = if known.puts == 0 { in_force } else { known.reserved_low };
         let record = FunctionRecord {
             number: known.number,
             name: known.name.clone(),
@@ -63,17 +65,22 @@ impl Engine {
             created_at: known.created_at,
             modified_at: self.now,
         };
-        let promised = match self.promise(before, record.settings.reserved_concurrency) {
+        let reserved = record.settings.reserved_concurrency;
+        let promised = match self.promise(lowest, reserved) {
             Ok(promised) => promised,
             Err(refusal) => return Self::refuse(caller, refusal, out),
         };
+        let function = &mut self.functions[function.index];
+        function.puts += 1;
+        function.reserved_low = lowest.min(reserved.unwrap_or(0));
         let after = After::FunctionPut { record: Box::new(record.clone()), promised, caller };
         self.persist(Mutation::PutFunction(record), after, out);
     }
 
-    /// Sets aside what a reservation adds, until the disk has it: two at once must not exceed the account.
-    fn promise(&mut self, before: Option<u32>, after: Option<u32>) -> Result<u32, Refusal> {
-        let more = after.unwrap_or(0).saturating_sub(before.unwrap_or(0));
+    /// Sets aside what a reservation adds to the lowest that the function may have before it, until the disk has it:
+    /// two at once must not exceed the account, whichever of them are refused.
+    fn promise(&mut self, lowest: u32, after: Option<u32>) -> Result<u32, Refusal> {
+        let more = after.unwrap_or(0).saturating_sub(lowest);
         if more > 0 {
             let min = self.limits.unreserved_concurrency_min;
             let taken = u64::from(self.account.reserved)
@@ -85,6 +92,14 @@ impl Engine {
         }
         self.account.promised += more;
         Ok(more)
+    }
+
+    /// A change of settings is over, taken by the disk or not.
+    pub(crate) fn put_over(&mut self, name: &FunctionName, promised: u32) {
+        self.account.promised -= promised;
+        if let Some(index) = self.names.get(name).copied() {
+            self.functions[index].puts -= 1;
+        }
     }
 
     /// The settings are durable: they are in force from here on.
@@ -104,8 +119,6 @@ impl Engine {
         out.push(Effect::Reply { caller, answer: Answer::Function { function } });
         Self::tell(out, Fact::FunctionsChanged);
         // More concurrency, here or in the pool; or none at all, which ends what waits.
-        self.functions[index].blocked = None;
-        self.function_timers.clear(index);
         self.wake_function(index, out);
         self.wake_account_waiters(out);
     }
@@ -147,9 +160,9 @@ impl Engine {
     }
 
     pub(crate) fn function_deleted(&mut self, index: u32, caller: Caller, out: &mut Vec<Effect>) {
+        self.leave_lines(index);
         let function = &mut self.functions[index];
         function.life = Life::Deleted;
-        function.links.clear();
         function.workers = 0;
         self.account.reserved -= function.settings.reserved_concurrency.take().unwrap_or(0);
         self.names.remove(&self.functions[index].name);
@@ -158,6 +171,18 @@ impl Engine {
         Self::tell(out, Fact::FunctionsChanged);
         self.wake_account_waiters(out);
         self.drop_unknown_function(index);
+    }
+
+    /// Takes a function out of every queue that its place in the table stands in: the place gets another tenant.
+    fn leave_lines(&mut self, index: u32) {
+        for link in std::mem::take(&mut self.functions[index].links) {
+            if link.listed {
+                self.fleets[link.fleet].waiting.retain(|waiting| *waiting != index);
+            }
+        }
+        if std::mem::take(&mut self.functions[index].account_listed) {
+            self.account.blocked.retain(|waiting| *waiting != index);
+        }
     }
 
     /// One entry or lease less that holds a function in place.

@@ -4,16 +4,19 @@
 //! - INV-1 slots: every lease takes exactly one slot of its worker, and nothing else does.
 //! - INV-2 concurrency: a function's concurrency equals its placing invocations and its leases that were not
 //!   abandoned; the account's unreserved concurrency equals that of the functions without a reservation.
-//! - INV-3 limits: concurrency never exceeds a limit that did not shrink below it.
+//! - INV-3 lines: a function stands in a fleet's or the account's queue once if it says so, else not at all; a
+//!   fleet's counts of sessions and slots are those of its sessions.
 //! - INV-4 queues: an entry is in exactly the queue that its state names.
-//! - INV-5 counts: queue counts and bytes equal those of the live events.
-//! - INV-6 timers: a state that waits for time has its timer set.
+//! - INV-5 counts: queue counts and bytes equal those of the live events, a function's counts those of its entries.
+//! - INV-6 timers: a state that waits for time has its timer set; a ready queue is looked at before its head is too old.
 //! - INV-7 no idle want: no function has a startable event while a slot and concurrency for it are free.
 
 use std::collections::BTreeMap;
 
 use crate::Engine;
 use crate::entry::State;
+use crate::function::{Function, Life};
+use crate::retry::age_limit;
 use crate::slab::NONE;
 use crate::worker::LeasePhase;
 
@@ -25,7 +28,9 @@ impl Engine {
     pub fn check(&self) -> Result<(), String> {
         self.check_slots()?;
         self.check_concurrency()?;
+        self.check_lines()?;
         self.check_entries()?;
+        self.check_functions()?;
         self.check_no_idle_want()
     }
 
@@ -84,6 +89,86 @@ impl Engine {
         if unreserved != self.account.unreserved_running {
             let counted = self.account.unreserved_running;
             return Err(format!("INV-2: the account counts {counted}, uses {unreserved}"));
+        }
+        Ok(())
+    }
+
+    fn check_lines(&self) -> Result<(), String> {
+        for (fleet, line) in self.fleets.iter() {
+            let sessions = || self.workers.iter().filter(|(_, worker)| worker.fleet == fleet);
+            let serving = || sessions().filter(|(_, worker)| !worker.draining);
+            let slots: u64 = serving().map(|(_, worker)| u64::from(worker.slots)).sum();
+            let free: u64 = serving().map(|(_, worker)| u64::from(worker.free())).sum();
+            let counted = (line.workers as usize, line.serving as usize, line.slots, line.free);
+            if counted != (sessions().count(), serving().count(), slots, free) {
+                return Err(format!("INV-3: fleet {fleet} counts {counted:?}"));
+            }
+            for index in &line.waiting {
+                let links = &self.functions[*index].links;
+                if !links.iter().any(|link| link.fleet == fleet && link.listed) {
+                    return Err(format!("INV-3: function {index} stands unlisted in {fleet}"));
+                }
+            }
+        }
+        for (index, function) in self.functions.iter() {
+            for link in &function.links {
+                let line = &self.fleets[link.fleet].waiting;
+                let stands = line.iter().filter(|waiting| **waiting == index).count();
+                if stands != usize::from(link.listed) {
+                    return Err(format!("INV-3: {} stands {stands} times in line", function.name));
+                }
+            }
+            let serving: u32 = function.links.iter().map(|l| self.fleets[l.fleet].serving).sum();
+            if serving != function.workers {
+                return Err(format!("INV-3: {serving} sessions serve {}", function.name));
+            }
+            let blocked = self.account.blocked.iter().filter(|waiting| **waiting == index).count();
+            if blocked != usize::from(function.account_listed) {
+                return Err(format!("INV-3: {} waits {blocked} times", function.name));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_functions(&self) -> Result<(), String> {
+        // Known, unsettled, queued, bytes.
+        let mut counts: BTreeMap<u32, (u32, u32, u64, u64)> = BTreeMap::new();
+        for (_, entry) in self.entries.iter() {
+            let count = counts.entry(entry.function).or_default();
+            count.0 += 1;
+            count.1 += u32::from(entry.event && entry.state != State::Ended);
+            if entry.event && entry.is_live() {
+                count.2 += 1;
+                count.3 += u64::from(entry.payload_bytes);
+            }
+        }
+        self.leases.iter().for_each(|(_, held)| counts.entry(held.function).or_default().0 += 1);
+        for (index, function) in self.functions.iter() {
+            let found = counts.get(&index).copied().unwrap_or_default();
+            let counted =
+                (function.known, function.unsettled, function.queued, function.queued_bytes);
+            if found != counted {
+                return Err(format!("INV-5: {} counts {counted:?}, has {found:?}", function.name));
+            }
+            self.check_head(index, function)?;
+        }
+        let (of, account) = (|f: &Function| f.settings.reserved_concurrency, &self.account);
+        let reserved: u32 = self
+            .functions
+            .iter()
+            .filter_map(|(_, f)| of(f).filter(|_| f.life != Life::Creating))
+            .sum();
+        if account.reserved != reserved {
+            return Err(format!("INV-2: {reserved} reserved, {} counted", account.reserved));
+        }
+        Ok(())
+    }
+
+    fn check_head(&self, index: u32, function: &Function) -> Result<(), String> {
+        let Some(head) = function.ready.head().filter(|_| !self.draining) else { return Ok(()) };
+        let limit = age_limit(&function.settings, self.entries[head].age_from).max(self.now + 1);
+        if self.function_timers.deadline(index).is_none_or(|at| at > limit) {
+            return Err(format!("INV-6: nobody looks at the head of {}", function.name));
         }
         Ok(())
     }

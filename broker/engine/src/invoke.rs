@@ -6,7 +6,7 @@ use crate::function::Life;
 use crate::record::{After, EventStage, Idempotency, Mutation};
 use crate::{
     Answer, Caller, Effect, Engine, EntryId, Fact, FunctionId, Invoke, Millis, Mode, Qualifier,
-    Refusal, RequestId, Throttle,
+    Refusal, Throttle,
 };
 
 impl Engine {
@@ -82,21 +82,6 @@ impl Engine {
             None => self.wait_for_slot(place, until, false),
         }
         Ok(())
-    }
-
-    /// Puts a synchronous invocation that holds concurrency into its function's placing queue.
-    pub(crate) fn wait_for_slot(&mut self, place: u32, until: Millis, first: bool) {
-        let index = self.entries[place].function;
-        self.entries[place].state = State::Placing;
-        self.sync_waiting += 1;
-        let placing = &mut self.functions[index].placing;
-        if first {
-            placing.push_front(&mut self.entries, place);
-        } else {
-            placing.push_back(&mut self.entries, place);
-        }
-        self.entry_timers.set(place, until);
-        self.list_function(index);
     }
 
     fn accept_event(
@@ -212,35 +197,6 @@ impl Engine {
         }
         out.push(Effect::Release { entry: EntryId { index: place, generation } });
         self.leave_function(entry.function);
-    }
-
-    pub(crate) fn caller_gone(
-        &mut self,
-        caller: Caller,
-        request_id: RequestId,
-        out: &mut Vec<Effect>,
-    ) {
-        let Some(place) = self.by_request.get(&request_id).copied() else { return };
-        let entry = &self.entries[place];
-        if entry.state == State::Placing && entry.caller == caller {
-            self.leave_placing(place, out);
-        }
-    }
-
-    /// Ends the wait of a synchronous invocation for a slot, without an answer, and gives its concurrency back.
-    pub(crate) fn leave_placing(&mut self, place: u32, out: &mut Vec<Effect>) {
-        let index = self.entries[place].function;
-        self.unplace(place);
-        self.remove_entry(place, out);
-        self.give_permit_back(index);
-        self.after_permit(index, out);
-    }
-
-    pub(crate) fn unplace(&mut self, place: u32) {
-        let index = self.entries[place].function;
-        self.functions[index].placing.remove(&mut self.entries, place);
-        self.entry_timers.clear(place);
-        self.sync_waiting -= 1;
     }
 
     pub(crate) fn throttled(&self, index: u32, reason: Throttle, out: &mut Vec<Effect>) {

@@ -12,6 +12,8 @@
 //! Rules carry their source: `LS n` is a section of Lambda's invocation semantics, `I n` a ledger invariant,
 //! `INV-n` an invariant of [`Engine::check`].
 
+mod cancel;
+mod delivery;
 mod dispatch;
 mod effect;
 mod engine;
@@ -20,18 +22,22 @@ mod event;
 mod fact;
 mod function;
 mod functions;
+mod history;
 mod ids;
 mod input;
 mod invariants;
 mod invoke;
 mod list;
 mod outcome;
+mod permit;
 mod persist;
 mod record;
+mod redrive;
 mod restore;
 mod retry;
 mod settings;
 mod slab;
+mod slot;
 mod view;
 mod wheel;
 mod worker;

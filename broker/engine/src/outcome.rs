@@ -1,18 +1,18 @@
-//! The end of an attempt: outcomes, timeouts, lost workers, and the fencing between them.
-//! Transition table: [`LeasePhase`](crate::worker::LeasePhase).
+//! The end of an attempt: outcomes, timeouts, and the fencing between them. Transition table:
+//! [`LeasePhase`](crate::worker::LeasePhase). What happens when a whole session ends is in `workers.rs`.
 
-use crate::entry::State;
-use crate::record::{After, End, Mutation};
 use crate::slab::NONE;
-use crate::worker::LeasePhase;
+use crate::worker::{Held, LeasePhase};
 use crate::{
-    Answer, AttemptResult, Effect, Engine, Fact, FunctionError, Lease, Millis, Refusal, RequestId,
-    ResponseAtHand, Throttle, WorkerId,
+    Answer, AttemptResult, Effect, Engine, Fact, FunctionError, Lease, Millis, Refusal, WorkerId,
 };
 
 /// Wait of an event whose attempt came back unstarted, before it is offered again: a worker that
 /// returns everything must not spin the broker.
 const RETURNED_WAIT_MS: Millis = 1_000;
+
+/// How often a synchronous invocation that came back unstarted is placed again, for the same reason.
+const SYNC_RETURNS_MAX: u8 = 3;
 
 /// How an attempt ended in the eyes of the engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,73 +36,63 @@ impl Engine {
         result: AttemptResult,
         out: &mut Vec<Effect>,
     ) {
-        let Some(phase) = self.lease_phase(worker, lease) else {
+        let Some(held) = self.take_lease(worker, lease) else {
             return Self::tell(out, Fact::LateOutcome);
         };
-        if phase != LeasePhase::Running {
+        if held.phase == LeasePhase::Running {
+            match self.finish_of(&held, result) {
+                Some(finish) => self.finish(&held, finish, out),
+                None => self.give_back(&held, out),
+            }
+        } else if !matches!(result, AttemptResult::Stopped { .. } | AttemptResult::Returned) {
             // Fenced: the invocation went on without this attempt. The worker is done with the slot.
-            if matches!(
-                result,
-                AttemptResult::Response { .. } | AttemptResult::FunctionError { .. }
-            ) {
-                Self::tell(out, Fact::LateOutcome);
-            }
-            return self.release(lease.index, out);
+            Self::tell(out, Fact::LateOutcome);
         }
+        self.wake_freed(&held, out);
+    }
+
+    /// What an outcome makes of its attempt; `None`: it was never started.
+    fn finish_of(&self, held: &Held, result: AttemptResult) -> Option<Finish> {
         let max = self.limits.response_bytes_max;
-        match result {
-            AttemptResult::Response { bytes } if bytes > max => {
-                self.finish(lease.index, Finish::Failed(FunctionError::ResponseTooLarge), out);
+        let error = match result {
+            AttemptResult::Response { bytes } | AttemptResult::FunctionError { bytes }
+                if bytes > max =>
+            {
+                FunctionError::ResponseTooLarge
             }
-            AttemptResult::Response { .. } => self.finish(lease.index, Finish::Answered, out),
-            AttemptResult::FunctionError { bytes } if bytes > max => {
-                self.finish(lease.index, Finish::Failed(FunctionError::ResponseTooLarge), out);
-            }
-            AttemptResult::FunctionError { .. } => {
-                self.finish(lease.index, Finish::Failed(FunctionError::Reported), out);
-            }
+            AttemptResult::Response { .. } => return Some(Finish::Answered),
+            AttemptResult::FunctionError { .. } => FunctionError::Reported,
             AttemptResult::Stopped { timed_out: true } => {
-                let timeout_ms =
-                    self.functions[self.leases[lease.index].function].settings.timeout_ms();
-                self.finish(
-                    lease.index,
-                    Finish::Failed(FunctionError::TimedOut { timeout_ms }),
-                    out,
-                );
+                FunctionError::TimedOut { timeout_ms: held.timeout_ms }
             }
-            AttemptResult::Stopped { timed_out: false } => {
-                self.finish(lease.index, Finish::Failed(FunctionError::WorkerLost), out);
-            }
-            AttemptResult::Returned => self.give_back(lease.index, out),
-        }
-        self.release(lease.index, out);
+            AttemptResult::Stopped { timed_out: false } => FunctionError::WorkerLost,
+            AttemptResult::Returned => return None,
+        };
+        Some(Finish::Failed(error))
     }
 
     /// The shell could not hand the attempt over; nobody has started it.
     pub(crate) fn not_sent(&mut self, worker: WorkerId, lease: Lease, out: &mut Vec<Effect>) {
-        match self.lease_phase(worker, lease) {
-            Some(LeasePhase::Running) => self.give_back(lease.index, out),
-            Some(LeasePhase::Stopping | LeasePhase::Abandoned) => {}
-            None => return,
+        let Some(held) = self.take_lease(worker, lease) else { return };
+        if held.phase == LeasePhase::Running {
+            self.give_back(&held, out);
         }
-        self.release(lease.index, out);
+        self.wake_freed(&held, out);
     }
 
-    fn lease_phase(&self, worker: WorkerId, lease: Lease) -> Option<LeasePhase> {
-        let session = self.workers.get_exact(worker.index, worker.generation);
+    /// Frees a lease if it is still what its worker thinks it is.
+    fn take_lease(&mut self, worker: WorkerId, lease: Lease) -> Option<Held> {
+        self.workers.get_exact(worker.index, worker.generation)?;
         let held = self.leases.get(lease.index)?;
-        let good = session.is_some() && held.worker == worker.index && held.fence == lease.fence;
-        good.then_some(held.phase)
+        let good = held.worker == worker.index && held.fence == lease.fence;
+        if good { self.free_lease(lease.index) } else { None }
     }
 
-    /// Ends the attempt for its invocation. The lease keeps slot and concurrency until it is released.
-    fn finish(&mut self, lease: u32, finish: Finish, out: &mut Vec<Effect>) {
-        let held = &mut self.leases[lease];
-        let place = std::mem::replace(&mut held.entry, NONE);
-        let (function, started_at) = (held.function, held.started_at);
-        let duration_ms = self.now.saturating_sub(started_at);
+    /// Ends the attempt of `held` for its invocation, whether slot and concurrency are free by now or not.
+    fn finish(&mut self, held: &Held, finish: Finish, out: &mut Vec<Effect>) {
         let ok = finish == Finish::Answered;
-        Self::tell(out, Fact::Ended { function: self.function_id(function), ok, duration_ms });
+        self.tell_ended(held.function, held.started_at, ok, out);
+        let place = held.entry;
         let entry = &mut self.entries[place];
         entry.lease = NONE;
         entry.attempts += 1;
@@ -118,34 +108,68 @@ impl Engine {
         self.remove_entry(place, out);
     }
 
-    /// The attempt was never started: the invocation waits again, nothing is spent (I2).
-    fn give_back(&mut self, lease: u32, out: &mut Vec<Effect>) {
-        let held = &mut self.leases[lease];
-        let place = std::mem::replace(&mut held.entry, NONE);
-        let function = held.function;
-        Self::tell(out, Fact::Unspent { function: self.function_id(function) });
+    pub(crate) fn tell_ended(
+        &self,
+        function: u32,
+        started_at: Millis,
+        ok: bool,
+        out: &mut Vec<Effect>,
+    ) {
+        let duration_ms = self.now.saturating_sub(started_at);
+        Self::tell(out, Fact::Ended { function: self.function_id(function), ok, duration_ms });
+    }
+
+    /// A started attempt was lost with its worker (design.md section 7).
+    pub(crate) fn lose(&mut self, held: &Held, out: &mut Vec<Effect>) {
+        let function = self.function_id(held.function);
+        let request_id = self.entries[held.entry].request_id;
+        Self::tell(out, Fact::WorkerLost { function, request_id });
+        self.finish(held, Finish::Failed(FunctionError::WorkerLost), out);
+    }
+
+    /// The attempt was never started: the invocation waits again, nothing is spent (I2). A worker that drains is sent
+    /// nothing more, so what it returns goes on at once; any other might return it for ever.
+    fn give_back(&mut self, held: &Held, out: &mut Vec<Effect>) {
+        let place = held.entry;
+        Self::tell(out, Fact::Unspent { function: self.function_id(held.function) });
+        let drains = self.workers[held.worker].draining;
         let entry = &mut self.entries[place];
         entry.lease = NONE;
-        if entry.event {
+        entry.returns = entry.returns.saturating_add(1);
+        if entry.event && !drains {
             let due_at = self.now + RETURNED_WAIT_MS;
             let retry = entry.failed;
-            self.schedule(place, due_at, retry, out);
-        } else {
-            let caller = entry.caller;
-            Self::refuse(caller, Refusal::NoCapacity, out);
-            self.remove_entry(place, out);
+            return self.schedule(place, due_at, retry, out);
+        }
+        if let Some(refusal) = self.refusal_of_returned(place) {
+            Self::refuse(self.entries[place].caller, refusal, out);
+            return self.remove_entry(place, out);
+        }
+        self.put_back(place, out);
+        self.wake_function(held.function, out);
+    }
+
+    /// Why a synchronous invocation that came back is not placed again.
+    fn refusal_of_returned(&self, place: u32) -> Option<Refusal> {
+        let entry = &self.entries[place];
+        match entry {
+            _ if entry.event => None,
+            _ if entry.deadline <= self.now => Some(Refusal::DeadlineExpired),
+            _ if entry.returns > SYNC_RETURNS_MAX => Some(Refusal::NoCapacity),
+            _ if self.functions[entry.function].workers == 0 => Some(Refusal::NoWorker),
+            _ => None,
         }
     }
 
     /// A lease's timer: the function timeout, or the end of the grace for a handler that was told to stop.
     pub(crate) fn lease_due(&mut self, lease: u32, out: &mut Vec<Effect>) {
         let Some(held) = self.leases.get(lease) else { return };
-        let function = held.function;
+        let (function, held) = (held.function, *held);
         match held.phase {
             LeasePhase::Running => {
-                let timeout_ms = self.functions[function].settings.timeout_ms();
                 Self::tell(out, Fact::LeaseExpired { function: self.function_id(function) });
-                self.finish(lease, Finish::Failed(FunctionError::TimedOut { timeout_ms }), out);
+                let timeout_ms = held.timeout_ms;
+                self.finish(&held, Finish::Failed(FunctionError::TimedOut { timeout_ms }), out);
                 self.stop(lease, out);
             }
             LeasePhase::Stopping => {
@@ -163,122 +187,10 @@ impl Engine {
     pub(crate) fn stop(&mut self, lease: u32, out: &mut Vec<Effect>) {
         let held = &mut self.leases[lease];
         held.phase = LeasePhase::Stopping;
+        held.entry = NONE;
         let worker =
             WorkerId { index: held.worker, generation: self.workers.generation(held.worker) };
         out.push(Effect::Stop { worker, lease: Lease { index: lease, fence: held.fence } });
         self.lease_timers.set(lease, self.now + self.limits.stop_grace_ms);
-    }
-
-    pub(crate) fn worker_left(&mut self, worker: WorkerId, out: &mut Vec<Effect>) {
-        let Some(gone) = self.workers.get_exact(worker.index, worker.generation) else { return };
-        let (fleet, started) = (gone.fleet, gone.started);
-        let leases = gone.leases.clone();
-        self.unlink_worker(worker.index, fleet);
-        for lease in leases {
-            if self.leases[lease].phase == LeasePhase::Running {
-                let unstarted = self.leases[lease].sent > started;
-                self.lose(lease, unstarted, out);
-            }
-            self.release(lease, out);
-        }
-        self.workers.remove(worker.index);
-        self.refuse_unserved(fleet, out);
-        self.drop_empty_fleet(fleet);
-    }
-
-    /// A running attempt is lost with its worker (design.md section 7).
-    fn lose(&mut self, lease: u32, unstarted: bool, out: &mut Vec<Effect>) {
-        let place = self.leases[lease].entry;
-        let function = self.function_id(self.leases[lease].function);
-        let request_id: RequestId = self.entries[place].request_id;
-        if !unstarted {
-            Self::tell(out, Fact::WorkerLost { function, request_id });
-            return self.finish(lease, Finish::Failed(FunctionError::WorkerLost), out);
-        }
-        Self::tell(out, Fact::Unspent { function });
-        self.leases[lease].entry = NONE;
-        self.entries[place].lease = NONE;
-        if self.entries[place].event {
-            self.enqueue(place, true, out);
-        } else {
-            let until = self.now + self.limits.placement_wait_ms;
-            let until = until.min(self.entries[place].deadline);
-            // It keeps waiting with concurrency of its own; the lost lease gives back the other.
-            self.take_permit(function.index);
-            self.wait_for_slot(place, until, true);
-            self.wake_function(function.index, out);
-        }
-    }
-
-    /// Callers that wait for a slot of a function that nobody serves any more need not wait.
-    fn refuse_unserved(&mut self, fleet: u32, out: &mut Vec<Effect>) {
-        for position in 0..self.fleets[fleet].names.len() {
-            let name = &self.fleets[fleet].names[position];
-            let Some(index) = self.names.get(name).copied() else { continue };
-            if self.functions[index].workers > 0 {
-                continue;
-            }
-            while let Some(place) = self.functions[index].placing.head() {
-                let caller = self.entries[place].caller;
-                self.throttled(index, Throttle::NoWorker, out);
-                Self::refuse(caller, Refusal::NoWorker, out);
-                self.leave_placing(place, out);
-            }
-        }
-    }
-
-    pub(crate) fn cancel(
-        &mut self,
-        caller: crate::Caller,
-        request_id: RequestId,
-        out: &mut Vec<Effect>,
-    ) {
-        let Some(place) = self.by_request.get(&request_id).copied() else {
-            return Self::refuse(caller, Refusal::UnknownInvocation, out);
-        };
-        let entry = &self.entries[place];
-        let (state, event, waiting) = (entry.state, entry.event, entry.caller);
-        match state {
-            State::Saving if entry.is_live() => {
-                let after = After::CancelAgain { request_id, caller };
-                return self.persist(Mutation::Barrier, after, out);
-            }
-            State::Saving | State::Delivering { .. } | State::Ended => {
-                return Self::refuse(caller, Refusal::InvocationFinished, out);
-            }
-            State::Placing => {
-                Self::refuse(waiting, Refusal::InvocationCancelled, out);
-                out.push(Effect::Reply { caller, answer: Answer::Cancelled { request_id } });
-                return self.leave_placing(place, out);
-            }
-            State::Scheduled { .. } => self.entry_timers.clear(place),
-            State::Ready => {
-                let index = self.entries[place].function;
-                self.functions[index].ready.remove(&mut self.entries, place);
-                self.after_ready_removed(index);
-            }
-            State::Running => self.cancel_running(place, out),
-        }
-        if event {
-            self.end_event(place, End::Cancelled, ResponseAtHand::None, Some(caller), out);
-        } else {
-            Self::refuse(waiting, Refusal::InvocationCancelled, out);
-            out.push(Effect::Reply { caller, answer: Answer::Cancelled { request_id } });
-            self.remove_entry(place, out);
-        }
-    }
-
-    fn cancel_running(&mut self, place: u32, out: &mut Vec<Effect>) {
-        let lease = std::mem::replace(&mut self.entries[place].lease, NONE);
-        self.entries[place].attempts += 1;
-        let held = &mut self.leases[lease];
-        held.entry = NONE;
-        let (function, started_at) = (held.function, held.started_at);
-        let duration_ms = self.now.saturating_sub(started_at);
-        Self::tell(
-            out,
-            Fact::Ended { function: self.function_id(function), ok: false, duration_ms },
-        );
-        self.stop(lease, out);
     }
 }

@@ -1,7 +1,6 @@
 //! Persist before reply: what was asked of the disk, and what follows once it is there. It does not
 //! know what a mutation holds.
 
-use crate::entry::State;
 use crate::record::{After, Death, End, Mutation};
 use crate::{Answer, Caller, Effect, Engine, Fact, PersistNumber, Refusal, ResponseAtHand};
 
@@ -53,7 +52,7 @@ impl Engine {
             After::Redriven { old, new, caller } => self.redriven(old, new, caller, out),
             After::Redelivers { entry, caller } => self.redelivers(entry, caller, out),
             After::FunctionPut { record, promised, caller } => {
-                self.account.promised -= promised;
+                self.put_over(&record.name, promised);
                 self.function_put(*record, caller, out);
             }
             After::FunctionDeleted { function, caller } => {
@@ -62,16 +61,8 @@ impl Engine {
             After::Repeated { entry, generation, caller } => {
                 self.repeated(entry, generation, caller, out);
             }
-            After::CancelAgain { request_id, caller } => {
-                let still_saving = self.by_request.get(&request_id).is_some_and(|place| {
-                    let entry = &self.entries[*place];
-                    entry.state == State::Saving && entry.is_live()
-                });
-                if still_saving {
-                    Self::refuse(caller, Refusal::StoreUnavailable, out);
-                } else {
-                    self.cancel(caller, request_id, out);
-                }
+            After::CancelAgain { request_id, caller, before } => {
+                self.cancel(caller, request_id, before, out);
             }
             After::Forgotten => {}
         }
@@ -125,7 +116,7 @@ impl Engine {
                 Self::refuse(caller, Refusal::StoreUnavailable, out);
             }
             After::FunctionPut { record, promised, caller } => {
-                self.account.promised -= promised;
+                self.put_over(&record.name, promised);
                 self.uncreate(&record.name);
                 Self::refuse(caller, Refusal::StoreUnavailable, out);
             }

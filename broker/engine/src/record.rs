@@ -225,7 +225,7 @@ pub(crate) enum After {
     Redriven { old: u32, new: u32, caller: Caller },
     Redelivers { entry: u32, caller: Caller },
     FunctionPut { record: Box<FunctionRecord>, promised: u32, caller: Caller },
-    CancelAgain { request_id: RequestId, caller: Caller },
+    CancelAgain { request_id: RequestId, caller: Caller, before: u8 },
     FunctionDeleted { function: u32, caller: Caller },
     Repeated { entry: u32, generation: u32, caller: Caller },
     Forgotten,

@@ -61,6 +61,7 @@ impl Engine {
                 let redriven = matches!(ended.end, End::Redriven { .. });
                 entry.owns_payload =
                     !redriven && (dead || pending || ended.delivery == Delivery::Undelivered);
+                entry.end_saved = true;
                 entry.rare().ended = Some(ended);
                 self.restore_ended(entry, pending);
             }
@@ -80,7 +81,7 @@ impl Engine {
         self.remember_restored(place, &mut quiet);
     }
 
-    /// History beyond its bound is cut at the next tick, not while the store is being read.
+    /// History beyond its bound is cut at the first ticks, not while the store is being read.
     fn remember_restored(&mut self, place: u32, quiet: &mut Vec<Effect>) {
         let bound = std::mem::replace(&mut self.limits.history_count_max, u64::MAX);
         self.remember(place, quiet);
@@ -112,5 +113,6 @@ impl Engine {
     pub fn restored(&mut self) {
         let functions = &self.functions;
         self.names.retain(|_, index| functions[*index].life != Life::Deleted);
+        self.sort_history();
     }
 }

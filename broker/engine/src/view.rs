@@ -5,8 +5,8 @@ use crate::entry::{Entry, State};
 use crate::function::{Function, Life};
 use crate::slab::NONE;
 use crate::{
-    Blocker, Engine, EntryId, FunctionId, FunctionName, FunctionSettings, InvocationView, Millis,
-    Phase, RequestId, Throttle,
+    Blocker, Engine, EntryId, EventRecord, EventStage, FunctionId, FunctionName, FunctionSettings,
+    InvocationView, Millis, Phase, RequestId, Throttle,
 };
 
 /// A function as clients see it.
@@ -121,19 +121,31 @@ impl Engine {
             attempts: entry.attempts,
             accepted_at: entry.accepted_at,
             payload_bytes: entry.payload_bytes,
-            record: entry.event.then(|| self.current_record(place)),
+            record: entry.event.then(|| self.shown_record(place)),
             delivery_tries: entry.rare.as_ref().map_or(0, |rare| rare.delivery_tries),
             revision: entry.revision,
         }
     }
 
+    /// The record as the disk has it, as far as its end is concerned.
+    fn shown_record(&self, place: u32) -> EventRecord {
+        let entry = &self.entries[place];
+        if entry.end_saved || entry.is_live() {
+            return self.current_record(place);
+        }
+        let stage = EventStage::Waiting { due_at: entry.age_from, retry: entry.failed };
+        self.record(place, stage)
+    }
+
     fn phase(entry: &Entry) -> Phase {
-        if let Some(ended) = entry.ended() {
+        if let Some(ended) = entry.ended().filter(|_| entry.end_saved) {
             return Phase::Ended { end: ended.end, at: ended.at, delivery: ended.delivery };
         }
         match entry.state {
             State::Scheduled { due_at, retry } => Phase::Scheduled { due_at, retry },
             State::Running => Phase::Running,
+            // What an attempt led to is shown when it is durable.
+            State::Saving if entry.attempts > 0 => Phase::Running,
             _ => Phase::Ready,
         }
     }
@@ -152,7 +164,10 @@ impl Engine {
             State::Delivering { until } => {
                 Blocker::Destination { until: until.unwrap_or(self.now) }
             }
-            State::Placing => self.capacity_blocker(entry.function),
+            State::Placing => self.slot_blocker(
+                entry.function,
+                self.entry_timers.deadline(place).unwrap_or(self.now),
+            ),
             State::Ready => {
                 let function = &self.functions[entry.function];
                 if function.ready.head() == Some(place) {
@@ -177,8 +192,16 @@ impl Engine {
                 limit: function.settings.reserved_concurrency.unwrap_or(0),
                 until,
             },
-            Ok(()) => Blocker::NoFreeSlot { slots: self.slots(function).0, until },
+            Ok(()) => self.slot_blocker(index, until),
         }
+    }
+
+    fn slot_blocker(&self, index: u32, until: Millis) -> Blocker {
+        let function = &self.functions[index];
+        if function.workers == 0 {
+            return Blocker::NoWorker { until };
+        }
+        Blocker::NoFreeSlot { slots: self.slots(function).0, until }
     }
 
     /// A function that exists.
@@ -225,9 +248,9 @@ impl Engine {
 
     /// All and free slots of the workers that serve a function.
     fn slots(&self, function: &Function) -> (u32, u32) {
-        let serves = |fleet: u32| function.links.iter().any(|link| link.fleet == fleet);
-        let workers = self.workers.iter().filter(|(_, worker)| serves(worker.fleet));
-        workers.fold((0, 0), |(all, free), (_, worker)| (all + worker.slots, free + worker.free()))
+        let fleets = || function.links.iter().map(|link| &self.fleets[link.fleet]);
+        let total = |slots: u64| u32::try_from(slots).unwrap_or(u32::MAX);
+        (total(fleets().map(|f| f.slots).sum()), total(fleets().map(|f| f.free).sum()))
     }
 
     /// What goes on in the account.

@@ -13,8 +13,12 @@ const LEVEL_LAST: u32 = 6;
 const SLOT_BITS: u32 = 6;
 const SLOTS: usize = 1 << SLOT_BITS;
 
-/// Furthest deadline that is kept apart from others: 2^42 ms, about 139 years. Later ones are due then.
-const SPAN_MS: u64 = 1 << (SLOT_BITS * 7);
+/// Furthest deadline that is kept apart from others, about 137 years ahead; later ones are due then. One slot less
+/// than the last level has: a timer in the slot that is now would seem to be due now.
+const SPAN_MS: u64 = (SLOTS as u64 - 1) << (SLOT_BITS * LEVEL_LAST);
+
+/// Timers that one call of [`Wheel::expire`] gives out: after a long pause many are due at once.
+const EXPIRED_MAX: usize = 4_096;
 
 #[derive(Debug)]
 pub(crate) struct Wheel {
@@ -22,6 +26,8 @@ pub(crate) struct Wheel {
     elapsed: Millis,
     occupied: [u64; LEVELS],
     heads: [[u32; SLOTS]; LEVELS],
+    /// A slot whose time has come and that was not emptied yet.
+    unfinished: Option<(usize, usize)>,
     /// One node a place of the table whose timers these are.
     nodes: Vec<Node>,
     len: u32,
@@ -45,6 +51,7 @@ impl Wheel {
             elapsed: now,
             occupied: [0; LEVELS],
             heads: [[NONE; SLOTS]; LEVELS],
+            unfinished: None,
             nodes: Vec::new(),
             len: 0,
         }
@@ -89,26 +96,30 @@ impl Wheel {
         self.next_slot().map(|(_, _, at)| at)
     }
 
-    /// Appends to `due` every timer with a deadline up to `now`, earlier ones first.
+    /// Appends to `due` the timers with a deadline up to `now`, earlier ones first, at most [`EXPIRED_MAX`] of them. If
+    /// there are more, [`Wheel::next`] says that they are due.
     pub(crate) fn expire(&mut self, now: Millis, due: &mut Vec<u32>) {
         while let Some((level, slot, at)) = self.next_slot() {
             if at > now {
                 break;
             }
             self.elapsed = at;
-            let mut index = std::mem::replace(&mut self.heads[level][slot], NONE);
-            self.occupied[level] &= !(1 << slot);
-            while index != NONE {
-                let Node { next, deadline, .. } = self.nodes[index as usize];
+            self.unfinished = Some((level, slot));
+            while self.heads[level][slot] != NONE {
+                if due.len() >= EXPIRED_MAX {
+                    return;
+                }
+                let index = self.heads[level][slot];
+                let deadline = self.nodes[index as usize].deadline;
+                self.clear(index);
                 if deadline <= at {
-                    self.nodes[index as usize].set = false;
-                    self.len -= 1;
                     due.push(index);
                 } else {
+                    self.len += 1;
                     self.link(index, deadline);
                 }
-                index = next;
             }
+            self.unfinished = None;
         }
         self.elapsed = self.elapsed.max(now);
     }
@@ -117,6 +128,11 @@ impl Wheel {
     fn next_slot(&self) -> Option<(usize, usize, Millis)> {
         if self.len == 0 {
             return None;
+        }
+        if let Some((level, slot)) = self.unfinished
+            && self.heads[level][slot] != NONE
+        {
+            return Some((level, slot, self.elapsed));
         }
         let level = (0..LEVELS).find(|level| self.occupied[*level] != 0)?;
         let shift = SLOT_BITS * u32::try_from(level).unwrap_or(0);
@@ -161,7 +177,7 @@ mod tests {
     /// A wheel and a sorted map under the same random commands say the same.
     #[test]
     fn the_wheel_agrees_with_a_sorted_map() {
-        for seed in 1..=200u64 {
+        for seed in 1..=300u64 {
             let mut state = seed;
             let mut random = move |below: u64| {
                 state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
@@ -174,8 +190,14 @@ mod tests {
                 let index = u32::try_from(random(50)).unwrap();
                 match random(4) {
                     0 | 1 => {
-                        let reach = random(5) as usize;
-                        let ahead = random([3, 70, 5_000, 400_000, 40_000_000][reach]);
+                        let ahead = match random(6) {
+                            0 => random(3),
+                            1 => random(70),
+                            2 => random(5_000),
+                            3 => random(400_000),
+                            4 => random(40_000_000),
+                            _ => SPAN_MS - 1 - random(40_000_000),
+                        };
                         wheel.set(index, now + ahead);
                         model.insert(index, (now + ahead).max(now + 1));
                     }
@@ -184,8 +206,13 @@ mod tests {
                         model.remove(&index);
                     }
                     _ => {
-                        let reach = random(4) as usize;
-                        now += random([2, 100, 10_000, 1_000_000][reach]);
+                        now += match random(5) {
+                            0 => random(2),
+                            1 => random(100),
+                            2 => random(10_000),
+                            3 => random(1_000_000),
+                            _ => random(3) * (SPAN_MS / 7),
+                        };
                         let mut due = Vec::new();
                         wheel.expire(now, &mut due);
                         due.sort_unstable();
@@ -200,6 +227,43 @@ mod tests {
                 assert_eq!(wheel.deadline(index), model.get(&index).copied(), "seed {seed}");
             }
         }
+    }
+
+    #[test]
+    fn a_deadline_beyond_the_span_is_due_at_its_end() {
+        for now in [0, 1, 1_700_000_000_000] {
+            let mut wheel = Wheel::new(now);
+            wheel.set(0, u64::MAX);
+            let mut due = Vec::new();
+            wheel.expire(now + 1_000, &mut due);
+            assert_eq!(due, []);
+            wheel.expire(now + SPAN_MS - 1, &mut due);
+            assert_eq!(due, [0]);
+        }
+    }
+
+    #[test]
+    fn many_that_are_due_at_once_come_in_parts_and_none_is_forgotten() {
+        let mut wheel = Wheel::new(0);
+        let count = u32::try_from(EXPIRED_MAX).unwrap() * 2 + 7;
+        (0..count).for_each(|index| wheel.set(index, 5_000 + u64::from(index % 3)));
+        let (mut seen, mut parts) = (Vec::new(), 0);
+        while wheel.next().is_some_and(|at| at <= 10_000) {
+            let mut due = Vec::new();
+            wheel.expire(10_000, &mut due);
+            assert!(due.len() <= EXPIRED_MAX);
+            parts += 1;
+            if parts == 1 {
+                // Timers come and go between the parts.
+                wheel.clear(due[0]);
+                wheel.set(due[0], 20_000);
+                due.remove(0);
+            }
+            seen.extend(due);
+        }
+        seen.sort_unstable();
+        seen.dedup();
+        assert_eq!((seen.len(), parts, wheel.next().is_some()), (count as usize - 1, 3, true));
     }
 
     #[test]

@@ -32,7 +32,12 @@ impl Worker {
 #[derive(Debug)]
 pub(crate) struct Fleet {
     pub(crate) names: Vec<FunctionName>,
+    /// Sessions, also those that drain.
     pub(crate) workers: u32,
+    /// Sessions that take attempts, their slots, and how many of those are free.
+    pub(crate) serving: u32,
+    pub(crate) slots: u64,
+    pub(crate) free: u64,
     /// Sessions with a free slot, longest idle first; checked when taken.
     pub(crate) idle: VecDeque<u32>,
     /// Functions with work for these slots, first come first served; checked when taken.
@@ -40,7 +45,7 @@ pub(crate) struct Fleet {
 }
 
 /// A lease as the engine holds it: what takes a slot.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Held {
     pub(crate) fence: u64,
     pub(crate) worker: u32,
@@ -50,6 +55,8 @@ pub(crate) struct Held {
     /// Number of the attempt in its session, from 1.
     pub(crate) sent: u64,
     pub(crate) started_at: Millis,
+    /// As it was told to the worker; the settings may have changed since.
+    pub(crate) timeout_ms: u32,
     /// Place in [`Worker::leases`].
     pub(crate) place: u32,
     pub(crate) phase: LeasePhase,

@@ -2,9 +2,9 @@
 
 use std::collections::VecDeque;
 
-use crate::function::{Life, Link};
-use crate::worker::{Fleet, Worker};
-use crate::{Answer, Caller, Effect, Engine, FunctionName, Refusal, WorkerId};
+use crate::function::Link;
+use crate::worker::{Fleet, LeasePhase, Worker};
+use crate::{Answer, Caller, Effect, Engine, Fact, FunctionName, Refusal, Throttle, WorkerId};
 
 impl Engine {
     pub(crate) fn worker_joined(
@@ -18,7 +18,7 @@ impl Engine {
             return Self::refuse(caller, Refusal::ShuttingDown, out);
         }
         let known = |name: &FunctionName| {
-            self.names.get(name).is_some_and(|index| self.functions[*index].life == Life::Active)
+            self.names.get(name).is_some_and(|index| self.functions[*index].is_served())
         };
         let unknown = names.iter().filter(|name| !known(name)).cloned().collect();
         let fleet = self.fleet_of(names);
@@ -32,8 +32,12 @@ impl Engine {
             leases: Vec::new(),
         };
         let (index, generation) = self.workers.insert(worker);
-        self.fleets[fleet].workers += 1;
-        self.count_workers(fleet, 1);
+        let joined = &mut self.fleets[fleet];
+        joined.workers += 1;
+        joined.serving += 1;
+        joined.slots += u64::from(slots);
+        joined.free += u64::from(slots);
+        self.each_function(fleet, |function| function.workers += 1);
         let worker = WorkerId { index, generation };
         out.push(Effect::Reply { caller, answer: Answer::Joined { worker, unknown } });
         self.list_worker(index);
@@ -41,33 +45,107 @@ impl Engine {
     }
 
     pub(crate) fn worker_slots(&mut self, worker: WorkerId, slots: u32, out: &mut Vec<Effect>) {
-        if self.workers.get_exact(worker.index, worker.generation).is_none() {
+        let index = worker.index;
+        let Some(known) = self.workers.get_exact(index, worker.generation) else { return };
+        let (fleet, drains) = (known.fleet, known.draining);
+        let (slots_before, free_before) = (known.slots, known.free());
+        self.workers[index].slots = slots;
+        if drains {
             return;
         }
-        self.workers[worker.index].slots = slots;
-        self.list_worker(worker.index);
-        let fleet = self.workers[worker.index].fleet;
+        let free = self.workers[index].free();
+        let serving = &mut self.fleets[fleet];
+        serving.slots = serving.slots - u64::from(slots_before) + u64::from(slots);
+        serving.free = serving.free - u64::from(free_before) + u64::from(free);
+        self.list_worker(index);
         self.serve_fleet(fleet, out);
     }
 
-    pub(crate) fn worker_draining(&mut self, worker: WorkerId) {
+    pub(crate) fn worker_draining(&mut self, worker: WorkerId, out: &mut Vec<Effect>) {
         if self.workers.get_exact(worker.index, worker.generation).is_some() {
-            self.workers[worker.index].draining = true;
+            self.retire(worker.index);
+            self.refuse_unserved(self.workers[worker.index].fleet, out);
         }
     }
 
-    /// The session takes part in nothing any more; its leases are still to be released.
-    pub(crate) fn unlink_worker(&mut self, index: u32, fleet: u32) {
-        self.workers[index].draining = true;
-        self.fleets[fleet].workers -= 1;
-        // The idle queue outlives the session, and its place may be taken by another one.
+    pub(crate) fn worker_left(&mut self, worker: WorkerId, out: &mut Vec<Effect>) {
+        let index = worker.index;
+        let Some(gone) = self.workers.get_exact(index, worker.generation) else { return };
+        let (fleet, started) = (gone.fleet, gone.started);
+        let mut leases = gone.leases.clone();
+        self.retire(index);
         if std::mem::replace(&mut self.workers[index].listed, false) {
             self.fleets[fleet].idle.retain(|listed| *listed != index);
         }
-        self.count_workers_down(fleet);
+        leases.sort_unstable_by_key(|lease| self.leases[*lease].sent);
+        let (mut unstarted, mut served) = (Vec::new(), Vec::new());
+        for lease in leases {
+            let Some(held) = self.free_lease(lease) else { continue };
+            served.push(held.function);
+            if held.phase != LeasePhase::Running {
+                continue;
+            }
+            if held.sent > started {
+                Self::tell(out, Fact::Unspent { function: self.function_id(held.function) });
+                self.entries[held.entry].lease = crate::slab::NONE;
+                unstarted.push(held.entry);
+            } else {
+                self.lose(&held, out);
+            }
+        }
+        // In front of all others, the first one first.
+        unstarted.into_iter().rev().for_each(|entry| self.put_back(entry, out));
+        self.workers.remove(index);
+        self.fleets[fleet].workers -= 1;
+        self.refuse_unserved(fleet, out);
+        self.drop_empty_fleet(fleet);
+        self.wake_lost(served, out);
     }
 
-    pub(crate) fn drop_empty_fleet(&mut self, fleet: u32) {
+    /// Gives the concurrency of lost leases to those that wait, and their invocations to other workers.
+    fn wake_lost(&mut self, mut served: Vec<u32>, out: &mut Vec<Effect>) {
+        served.sort_unstable();
+        for (place, function) in served.iter().enumerate() {
+            if place == 0 || served[place - 1] != *function {
+                self.wake_function(*function, out);
+            }
+        }
+        self.wake_account_waiters(out);
+        served.into_iter().for_each(|function| self.leave_function(function));
+    }
+
+    /// The session is sent nothing more. What it runs goes on.
+    fn retire(&mut self, index: u32) {
+        let worker = &mut self.workers[index];
+        let (fleet, free) = (worker.fleet, worker.free());
+        if std::mem::replace(&mut worker.draining, true) {
+            return;
+        }
+        let serving = &mut self.fleets[fleet];
+        serving.serving -= 1;
+        serving.slots -= u64::from(worker.slots);
+        serving.free -= u64::from(free);
+        self.each_function(fleet, |function| function.workers -= 1);
+    }
+
+    /// Callers that wait for a slot of a function that nobody serves any more need not wait.
+    fn refuse_unserved(&mut self, fleet: u32, out: &mut Vec<Effect>) {
+        for position in 0..self.fleets[fleet].names.len() {
+            let name = &self.fleets[fleet].names[position];
+            let Some(index) = self.names.get(name).copied() else { continue };
+            if self.functions[index].workers > 0 {
+                continue;
+            }
+            while let Some(place) = self.functions[index].placing.head() {
+                let caller = self.entries[place].caller;
+                self.throttled(index, Throttle::NoWorker, out);
+                Self::refuse(caller, Refusal::NoWorker, out);
+                self.leave_placing(place, out);
+            }
+        }
+    }
+
+    fn drop_empty_fleet(&mut self, fleet: u32) {
         if self.fleets[fleet].workers > 0 {
             return;
         }
@@ -87,56 +165,47 @@ impl Engine {
         let fleet = Fleet {
             names: names.clone(),
             workers: 0,
+            serving: 0,
+            slots: 0,
+            free: 0,
             idle: VecDeque::new(),
             waiting: VecDeque::new(),
         };
         let (fleet, _) = self.fleets.insert(fleet);
         for (name, position) in names.iter().zip(0u32..) {
-            if let Some(index) = self.names.get(name).copied() {
-                self.link(index, fleet, position);
+            if let Some(index) = self.names.get(name).copied()
+                && self.functions[index].is_served()
+            {
+                self.functions[index].links.push(Link { fleet, position, listed: false });
             }
         }
         self.fleet_names.insert(names, fleet);
         fleet
     }
 
-    fn link(&mut self, index: u32, fleet: u32, position: u32) {
-        let function = &mut self.functions[index];
-        if function.life == Life::Active {
-            function.links.push(Link { fleet, position, listed: false });
-        }
-    }
-
     /// A function came to be: fleets that named it before serve it now.
     pub(crate) fn link_function(&mut self, index: u32) {
-        let name = self.functions[index].name.clone();
-        let mut found = Vec::new();
+        let function = &mut self.functions[index];
         for (fleet, serving) in self.fleets.iter() {
-            if let Some(position) = serving.names.iter().position(|served| *served == name) {
-                found.push((fleet, u32::try_from(position).unwrap_or(0), serving.workers));
+            let mut names = serving.names.iter().zip(0u32..);
+            if let Some((_, position)) = names.find(|(name, _)| **name == function.name) {
+                function.links.push(Link { fleet, position, listed: false });
+                function.workers += serving.serving;
             }
-        }
-        for (fleet, position, workers) in found {
-            self.link(index, fleet, position);
-            self.functions[index].workers += workers;
         }
     }
 
-    fn count_workers(&mut self, fleet: u32, more: u32) {
-        for position in 0..self.fleets[fleet].names.len() {
-            if let Some(index) = self.names.get(&self.fleets[fleet].names[position]).copied()
-                && self.functions[index].life == Life::Active
+    /// Does something to every function that a fleet serves.
+    fn each_function(
+        &mut self,
+        fleet: u32,
+        mut change: impl FnMut(&mut crate::function::Function),
+    ) {
+        for name in &self.fleets[fleet].names {
+            if let Some(index) = self.names.get(name).copied()
+                && self.functions[index].is_served()
             {
-                self.functions[index].workers += more;
-            }
-        }
-    }
-
-    fn count_workers_down(&mut self, fleet: u32) {
-        for position in 0..self.fleets[fleet].names.len() {
-            if let Some(index) = self.names.get(&self.fleets[fleet].names[position]).copied() {
-                let function = &mut self.functions[index];
-                function.workers = function.workers.saturating_sub(1);
+                change(&mut self.functions[index]);
             }
         }
     }
