@@ -28,7 +28,7 @@ use trine_proto::v1::Reason;
 pub use facts::FactSink;
 use gauges::AccountGauges;
 use names::Name;
-use render::{TableCollector, register};
+use render::register;
 use tally::Table;
 
 /// `Content-Type` of [`Metrics::render`].
@@ -48,6 +48,7 @@ pub struct Start {
 /// The edges' half: cheap to clone, safe to use from every task and thread.
 #[derive(Debug, Clone)]
 pub struct Metrics {
+    table: Arc<Table>,
     registry: Registry,
     commit_duration: Histogram,
     commit_operations: Histogram,
@@ -71,14 +72,10 @@ impl Metrics {
     pub fn new(start: Start) -> (Self, FactSink) {
         let registry = Registry::new();
         let table = Arc::new(Table::default());
-        let collector = TableCollector::new(Arc::clone(&table));
-        // As in `register`: made of constants only.
-        let collector = collector.expect("the table is declared as Prometheus allows");
-        registry.register(Box::new(collector)).expect("the table's metrics are declared once");
         show_start(&registry, start);
         let declare = Declare { registry: &registry };
         let sink = FactSink::new(
-            table,
+            Arc::clone(&table),
             declare.counter(names::LATE_OUTCOMES),
             AccountGauges::new(&registry),
         );
@@ -99,6 +96,7 @@ impl Metrics {
             payload_cache_bytes: declare.gauge(names::PAYLOAD_CACHE_BYTES),
             uptime: register(&registry, Gauge::new(names::UPTIME.name, names::UPTIME.help)),
             registry,
+            table,
         };
         (metrics, sink)
     }
@@ -107,7 +105,7 @@ impl Metrics {
     /// [`FactSink::gauges`], counts as of now.
     #[must_use]
     pub fn render(&self) -> String {
-        render::text(&self.registry)
+        render::text(&self.table, &self.registry)
     }
 
     /// A commit is durable: how long it took, and how much shared it (`trine_store::Committed`).

@@ -1,14 +1,17 @@
-//! Shows the table in the crate's model, and everything as Prometheus text.
+//! The text format of a scrape: what functions do straight from the table, the rest by the crate.
+//!
+//! The table is not shown to the crate's registry: it would first be copied into the crate's model, two
+//! allocations a label, which took a second for ten thousand busy functions and takes a tenth of it this way
+//! (`docs/adr/0002-metrics-crate.md`). Names of functions need no escaping (LS 1.1), nor do our constants.
 
+use std::fmt::{self, Display, Write};
 use std::sync::Arc;
 
-use prometheus::core::{Collector, Desc};
-use prometheus::proto::{
-    Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType,
-};
+use prometheus::core::Collector;
 use prometheus::{Registry, TextEncoder};
+use trine_engine::Millis;
 
-use super::cell::{Buckets, Reading};
+use super::cell::Buckets;
 use super::names::{
     COUNT_FAMILIES, CountFamily, DURATION, EVENT_AGE, FUNCTION, FUNCTION_GAUGE_NAMES,
     FunctionGauge, Group, MillisHistogram,
@@ -27,150 +30,142 @@ pub(super) fn register<C: Collector + Clone + 'static>(
     metric
 }
 
-/// Everything in `registry` as text, sorted by name and label.
-pub(super) fn text(registry: &Registry) -> String {
-    let families = registry.gather();
-    // Fails only for a family without name or samples: the registry leaves those out.
-    TextEncoder::new().encode_to_string(&families).unwrap_or_default()
-}
-
-/// Shows the table to the registry.
-pub(super) struct TableCollector {
-    table: Arc<Table>,
-    descriptions: Vec<Desc>,
-}
-
-impl TableCollector {
-    pub(super) fn new(table: Arc<Table>) -> prometheus::Result<Self> {
-        let mut descriptions = Vec::new();
-        let mut describe = |name: &str, help: &str, labels: &[&str]| {
-            let labels = labels.iter().filter(|label| !label.is_empty());
-            let labels = labels.map(|label| (*label).to_owned()).collect();
-            let description = Desc::new(name.to_owned(), help.to_owned(), labels, [].into());
-            description.map(|description| descriptions.push(description))
-        };
-        for family in &COUNT_FAMILIES {
-            describe(family.function, family.help, &[FUNCTION, family.by])?;
-            describe(family.account, family.help, &[family.by])?;
+/// Everything as text: the table's families in the order of `names.rs`, then the registry's by name.
+pub(super) fn text(table: &Table, registry: &Registry) -> String {
+    let functions = table.functions();
+    let mut out = Text { text: String::new() };
+    for family in &COUNT_FAMILIES {
+        let shown = || functions.iter().filter(|cells| cells.shows(family.group));
+        if shown().next().is_some() {
+            out.family(family.function, family.help, "counter");
+            shown().for_each(|cells| out.counts(family, &cells.tally, Some(&cells.name)));
         }
-        for histogram in [DURATION, EVENT_AGE] {
-            describe(histogram.name, histogram.help, &[FUNCTION])?;
-        }
-        for (_, name) in FUNCTION_GAUGE_NAMES {
-            describe(name.name, name.help, &[FUNCTION])?;
-        }
-        Ok(Self { table, descriptions })
+        out.family(family.account, family.help, "counter");
+        out.counts(family, &table.account, None);
     }
-}
-
-impl Collector for TableCollector {
-    fn desc(&self) -> Vec<&Desc> {
-        self.descriptions.iter().collect()
-    }
-
-    fn collect(&self) -> Vec<MetricFamily> {
-        let functions = self.table.functions();
-        let mut families = Vec::with_capacity(self.descriptions.len());
-        for family in &COUNT_FAMILIES {
-            let mut metrics = Vec::new();
-            for cells in functions.iter().filter(|cells| cells.shows(family.group)) {
-                counters(family, &cells.tally, Some(&cells.name), &mut metrics);
+    out.histogram(&DURATION, &functions, |cells| &cells.duration);
+    out.histogram(&EVENT_AGE, &functions, |cells| &cells.event_age);
+    for (gauge, name) in FUNCTION_GAUGE_NAMES {
+        let shown = || functions.iter().filter_map(|cells| Some((cells, cells.gauge(gauge)?)));
+        if shown().next().is_some() {
+            out.family(name.name, name.help, "gauge");
+            for (cells, value) in shown() {
+                let labels = [(FUNCTION, &*cells.name)];
+                match gauge {
+                    FunctionGauge::OldestReadyAgeMs => {
+                        out.sample(name.name, "", &labels, Seconds(value));
+                    }
+                    _ => out.sample(name.name, "", &labels, value),
+                }
             }
-            families.push(family_of(family.function, family.help, MetricType::COUNTER, metrics));
-            let mut metrics = Vec::new();
-            counters(family, &self.table.account, None, &mut metrics);
-            families.push(family_of(family.account, family.help, MetricType::COUNTER, metrics));
         }
-        families.push(histogram(&DURATION, &functions, |cells| &cells.duration));
-        families.push(histogram(&EVENT_AGE, &functions, |cells| &cells.event_age));
-        for (gauge, name) in FUNCTION_GAUGE_NAMES {
-            let shown = functions.iter().filter_map(|cells| gauge_of(cells, gauge));
-            families.push(family_of(name.name, name.help, MetricType::GAUGE, shown.collect()));
+    }
+    // Fails only for a family without name or samples: the registry leaves those out.
+    let _ = TextEncoder::new().encode_utf8(&registry.gather(), &mut out.text);
+    out.text
+}
+
+struct Text {
+    text: String,
+}
+
+impl Text {
+    fn family(&mut self, name: &str, help: &str, kind: &str) {
+        self.write(format_args!("# HELP {name} {help}\n# TYPE {name} {kind}\n"));
+    }
+
+    fn sample(&mut self, name: &str, part: &str, labels: &[(&str, &str)], value: impl Display) {
+        self.text.push_str(name);
+        self.text.push_str(part);
+        let mut mark = '{';
+        for (label, value) in labels {
+            self.text.push(mark);
+            self.text.push_str(label);
+            self.text.push_str("=\"");
+            self.text.push_str(value);
+            self.text.push('"');
+            mark = ',';
         }
-        families
+        if !labels.is_empty() {
+            self.text.push('}');
+        }
+        self.write(format_args!(" {value}\n"));
+    }
+
+    fn counts(&mut self, family: &CountFamily, tally: &Tally, function: Option<&str>) {
+        for (count, value) in family.counts {
+            let of = (FUNCTION, function.unwrap_or_default());
+            let labels = [of, (family.by, value)];
+            let from = usize::from(function.is_none());
+            let to = if family.by.is_empty() { 1 } else { 2 };
+            let name = if function.is_some() { family.function } else { family.account };
+            self.sample(name, "", &labels[from..to], tally.get(*count));
+        }
+    }
+
+    fn histogram<const N: usize>(
+        &mut self,
+        declared: &MillisHistogram,
+        functions: &[Arc<FunctionCells>],
+        of: impl Fn(&FunctionCells) -> &Buckets<N>,
+    ) {
+        let shows = |cells: &&Arc<FunctionCells>| match declared.group {
+            // Its counters are always there; but not two dozen zeroes for a function that never ran.
+            Group::Invocations => !of(cells).is_empty(),
+            group => cells.shows(group),
+        };
+        let shown = || functions.iter().filter(shows);
+        if shown().next().is_none() {
+            return;
+        }
+        let name = declared.name;
+        self.family(name, declared.help, "histogram");
+        let mut bound = String::new();
+        for cells in shown() {
+            let of_function = (FUNCTION, &*cells.name);
+            let reading = of(cells).read();
+            for (bound_ms, count) in reading.cumulative {
+                bound.clear();
+                let _ = write!(bound, "{}", Seconds(bound_ms));
+                self.sample(name, "_bucket", &[of_function, ("le", &bound)], count);
+            }
+            self.sample(name, "_bucket", &[of_function, ("le", "+Inf")], reading.count);
+            self.sample(name, "_sum", &[of_function], Seconds(reading.sum_ms));
+            self.sample(name, "_count", &[of_function], reading.count);
+        }
+    }
+
+    fn write(&mut self, arguments: fmt::Arguments<'_>) {
+        // A string takes everything.
+        let _ = self.text.write_fmt(arguments);
     }
 }
 
-fn family_of(name: &str, help: &str, kind: MetricType, metrics: Vec<Metric>) -> MetricFamily {
-    let mut family = MetricFamily::default();
-    family.set_name(name.to_owned());
-    family.set_help(help.to_owned());
-    family.set_field_type(kind);
-    family.set_metric(metrics);
-    family
-}
+/// Whole milliseconds, shown exactly and as short as can be: `0.005`, `2.5`, `60`.
+struct Seconds(Millis);
 
-fn counters(family: &CountFamily, tally: &Tally, function: Option<&str>, out: &mut Vec<Metric>) {
-    for (count, value) in family.counts {
-        let mut labels: Vec<_> = function.map(|name| label(FUNCTION, name)).into_iter().collect();
-        if !family.by.is_empty() {
-            labels.push(label(family.by, value));
+impl Display for Seconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (whole, millis) = (self.0 / 1000, self.0 % 1000);
+        match (millis, millis % 100, millis % 10) {
+            (0, ..) => write!(f, "{whole}"),
+            (_, 0, _) => write!(f, "{whole}.{}", millis / 100),
+            (.., 0) => write!(f, "{whole}.{:02}", millis / 10),
+            _ => write!(f, "{whole}.{millis:03}"),
         }
-        let mut counter = Counter::default();
-        counter.set_value(number(tally.get(*count)));
-        let mut metric = Metric::from_label(labels);
-        metric.set_counter(counter);
-        out.push(metric);
     }
 }
 
-fn gauge_of(cells: &FunctionCells, which: FunctionGauge) -> Option<Metric> {
-    let value = cells.gauge(which)?;
-    let mut gauge = Gauge::default();
-    gauge.set_value(match which {
-        FunctionGauge::OldestReadyAgeMs => seconds(value),
-        _ => number(value),
-    });
-    let mut metric = Metric::from_label(vec![label(FUNCTION, &cells.name)]);
-    metric.set_gauge(gauge);
-    Some(metric)
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn histogram<const N: usize>(
-    declared: &MillisHistogram,
-    functions: &[Arc<FunctionCells>],
-    of: impl Fn(&FunctionCells) -> &Buckets<N>,
-) -> MetricFamily {
-    let shown = |cells: &&Arc<FunctionCells>| match declared.group {
-        // Always there, but not as two dozen zeroes for a function that never ran.
-        Group::Invocations => !of(cells).is_empty(),
-        group => cells.shows(group),
-    };
-    let metrics = functions.iter().filter(shown).map(|cells| {
-        let mut metric = Metric::from_label(vec![label(FUNCTION, &cells.name)]);
-        metric.set_histogram(buckets(&of(cells).read()));
-        metric
-    });
-    let metrics = metrics.collect();
-    family_of(declared.name, declared.help, MetricType::HISTOGRAM, metrics)
-}
-
-fn buckets(reading: &Reading) -> Histogram {
-    let buckets = reading.cumulative.iter().map(|(bound_ms, count)| {
-        let mut bucket = Bucket::default();
-        bucket.set_upper_bound(seconds(*bound_ms));
-        bucket.set_cumulative_count(*count);
-        bucket
-    });
-    let mut histogram = Histogram::default();
-    histogram.set_bucket(buckets.collect());
-    histogram.set_sample_count(reading.count);
-    histogram.set_sample_sum(seconds(reading.sum_ms));
-    histogram
-}
-
-fn label(name: &str, value: &str) -> LabelPair {
-    let mut label = LabelPair::default();
-    label.set_name(name.to_owned());
-    label.set_value(value.to_owned());
-    label
-}
-
-/// Prometheus knows floating point only; a count is exact up to 2^53.
-fn number(value: u64) -> f64 {
-    value as f64
-}
-
-fn seconds(millis: u64) -> f64 {
-    number(millis) / 1000.0
+    #[test]
+    fn seconds_are_exact_and_short() {
+        let cases = [(0, "0"), (5, "0.005"), (10, "0.01"), (250, "0.25"), (2_500, "2.5")];
+        let longer = [(60_000, "60"), (900_004, "900.004"), (u64::MAX, "18446744073709551.615")];
+        for (millis, expected) in cases.into_iter().chain(longer) {
+            assert_eq!(Seconds(millis).to_string(), expected);
+        }
+    }
 }

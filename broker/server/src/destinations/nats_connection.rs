@@ -1,0 +1,243 @@
+//! One connection to a NATS server, and the cache of them.
+//!
+//! async-nats reports what a server refuses (a publish without permission) on the side, some time
+//! later; [`Seen`] collects that. A connection is never repaired: one that was lost, or on which
+//! something timed out, is dropped, and the next delivery opens another. So nothing waits in a
+//! buffer for a server that is down while the engine believes that it tries.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_nats::connection::State;
+use async_nats::jetstream::context::{Context, ContextBuilder};
+use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, RequestErrorKind, ServerError};
+use bytes::Bytes;
+use tokio::sync::{OnceCell, watch};
+
+use crate::options::NatsCredential;
+
+/// Longest wait for a connection, its handshake included.
+const CONNECT_WAIT: Duration = Duration::from_secs(5);
+
+/// Longest wait for the server's answer to one request or one publish to a stream.
+pub(super) const ANSWER_WAIT: Duration = Duration::from_secs(5);
+
+/// Connections that are kept; beyond it the one that was used longest ago goes.
+const CONNECTIONS_MAX: usize = 32;
+
+/// Subjects of one connection that are known to be allowed; beyond it all are learned anew.
+const ALLOWED_MAX: usize = 1_024;
+
+/// Refusals of one connection that are remembered, the first ones.
+const REFUSALS_MAX: usize = 64;
+
+/// What a server said on the side.
+#[derive(Debug, Default)]
+struct Seen {
+    refusals: Vec<String>,
+    closed: bool,
+}
+
+impl Seen {
+    fn note(&mut self, event: Event) {
+        match event {
+            Event::Disconnected | Event::Closed => self.closed = true,
+            Event::ServerError(ServerError::Other(text)) if self.refusals.len() < REFUSALS_MAX => {
+                self.refusals.push(text);
+            }
+            _ => {}
+        }
+    }
+
+    /// The refusal that quotes `subject`, as servers do: `Permissions Violation for Publish to "x"`.
+    fn refusal(&self, subject: &str) -> Option<&String> {
+        let quoted = format!("\"{subject}\"");
+        self.refusals.iter().find(|refusal| refusal.contains(&quoted))
+    }
+}
+
+/// A connection.
+#[derive(Debug)]
+pub(super) struct NatsConnection {
+    client: Client,
+    pub(super) jetstream: Context,
+    seen: watch::Receiver<Seen>,
+    allowed: Mutex<HashSet<String>>,
+}
+
+impl NatsConnection {
+    /// Connects to `server` (`host:port`).
+    ///
+    /// # Errors
+    /// A sentence without the server's own words: whatever listens there may not be a NATS server,
+    /// and what it says is not for whoever wrote its address into a destination.
+    pub(super) async fn open(
+        server: &str,
+        credential: Option<&NatsCredential>,
+    ) -> Result<Self, String> {
+        let (saw, seen) = watch::channel(Seen::default());
+        let saw = Arc::new(saw);
+        let options = ConnectOptions::new()
+            .name("trine")
+            .connection_timeout(CONNECT_WAIT)
+            .request_timeout(Some(ANSWER_WAIT))
+            // Credentials are for the server that was named, not for those that it names.
+            .ignore_discovered_servers()
+            // Counted from the loss of a connection: one try, then the client ends.
+            .max_reconnects(1)
+            .event_callback(move |event| {
+                saw.send_modify(|seen| seen.note(event));
+                std::future::ready(())
+            });
+        let options = match credential {
+            None => options,
+            Some(login) if login.user.is_empty() => options.token(login.secret.clone()),
+            Some(login) => options.user_and_password(login.user.clone(), login.secret.clone()),
+        };
+        let connecting = options.connect(format!("nats://{server}"));
+        let client = match tokio::time::timeout(CONNECT_WAIT, connecting).await {
+            Ok(Ok(client)) => client,
+            Ok(Err(error)) => return Err(format!("{server}: {}", explain(error.kind()))),
+            Err(_) => return Err(format!("{server}: {}", explain(ConnectErrorKind::TimedOut))),
+        };
+        let jetstream = ContextBuilder::new().timeout(ANSWER_WAIT).build(client.clone());
+        Ok(Self { client, jetstream, seen, allowed: Mutex::default() })
+    }
+
+    pub(super) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    fn is_lost(&self) -> bool {
+        self.seen.borrow().closed || self.client.connection_state() != State::Connected
+    }
+
+    /// What the server said about `subject`, if it refused it.
+    pub(super) fn refusal(&self, subject: &str) -> Option<String> {
+        self.seen.borrow().refusal(subject).cloned()
+    }
+
+    /// Whether a record was published to `subject` on behalf of this connection and allowed.
+    pub(super) fn is_allowed(&self, subject: &str) -> bool {
+        self.lock_allowed().contains(subject)
+    }
+
+    pub(super) fn allow(&self, subject: &str) {
+        let mut allowed = self.lock_allowed();
+        if allowed.len() >= ALLOWED_MAX {
+            allowed.clear();
+        }
+        allowed.insert(subject.to_owned());
+    }
+
+    fn lock_allowed(&self) -> std::sync::MutexGuard<'_, HashSet<String>> {
+        self.allowed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until the server has worked through all that was sent before.
+    ///
+    /// The client's own flush ends when the bytes are with the operating system. A request to a
+    /// subject that nobody listens to is answered by the server itself, in order; if even that
+    /// subject is forbidden, so is the answer.
+    pub(super) async fn round_trip(&self) -> Result<(), String> {
+        let nobody = self.client.new_inbox();
+        let mut seen = self.seen.clone();
+        tokio::select! {
+            answer = self.client.request(nobody.clone(), Bytes::new()) => match answer {
+                Ok(_) => Ok(()),
+                Err(error) if error.kind() == RequestErrorKind::NoResponders => Ok(()),
+                Err(error) => Err(error.kind().to_string()),
+            },
+            seen = seen.wait_for(|seen| seen.refusal(&nobody).is_some()) => {
+                seen.map(drop).map_err(|_| "the connection was lost".to_owned())
+            }
+        }
+    }
+
+    /// Closes the connection; afterwards nothing more can be said on it. What the server said about
+    /// `subject`, if it refused it.
+    pub(super) async fn close(self, subject: &str) -> Option<String> {
+        let Self { client, jetstream, mut seen, .. } = self;
+        // The client ends with its last handle, and says so after all that came before.
+        drop((client, jetstream));
+        let _ = seen.wait_for(|seen| seen.closed).await;
+        let refusal = seen.borrow().refusal(subject).cloned();
+        refusal
+    }
+}
+
+fn explain(kind: ConnectErrorKind) -> &'static str {
+    match kind {
+        ConnectErrorKind::Dns => "its name could not be resolved",
+        ConnectErrorKind::Authentication | ConnectErrorKind::AuthorizationViolation => {
+            "it refused the login; credentials belong into the broker's configuration \
+             (destinations.nats)"
+        }
+        ConnectErrorKind::TimedOut => "it did not answer in time",
+        ConnectErrorKind::Tls => "the TLS handshake failed",
+        ConnectErrorKind::ServerParse | ConnectErrorKind::Io | ConnectErrorKind::MaxReconnects => {
+            "no NATS server answers there"
+        }
+    }
+}
+
+/// Connections by server.
+#[derive(Debug, Default)]
+pub(super) struct NatsConnections(Mutex<Cache>);
+
+#[derive(Debug, Default)]
+struct Cache {
+    by_server: HashMap<String, Cached>,
+    uses: u64,
+}
+
+#[derive(Debug)]
+struct Cached {
+    connection: Arc<OnceCell<NatsConnection>>,
+    last_use: u64,
+}
+
+/// A cached connection, or the place for one.
+pub(super) type Slot = Arc<OnceCell<NatsConnection>>;
+
+impl NatsConnections {
+    /// The place for `server`'s connection. Of several deliveries that find it empty one connects,
+    /// the others wait for it.
+    pub(super) fn slot(&self, server: &str) -> Slot {
+        let mut cache = self.lock();
+        cache.uses += 1;
+        let last_use = cache.uses;
+        if let Some(cached) = cache.by_server.get_mut(server) {
+            if !cached.connection.get().is_some_and(NatsConnection::is_lost) {
+                cached.last_use = last_use;
+                return cached.connection.clone();
+            }
+            cache.by_server.remove(server);
+        }
+        if cache.by_server.len() >= CONNECTIONS_MAX {
+            let oldest = cache.by_server.iter().min_by_key(|(_, cached)| cached.last_use);
+            if let Some(oldest) = oldest.map(|(server, _)| server.clone()) {
+                cache.by_server.remove(&oldest);
+            }
+        }
+        let connection = Slot::default();
+        let cached = Cached { connection: connection.clone(), last_use };
+        cache.by_server.insert(server.to_owned(), cached);
+        connection
+    }
+
+    /// Lets go of a connection that is not to be used again.
+    pub(super) fn forget(&self, server: &str, slot: &Slot) {
+        let mut cache = self.lock();
+        let same = |cached: &Cached| Arc::ptr_eq(&cached.connection, slot);
+        if cache.by_server.get(server).is_some_and(same) {
+            cache.by_server.remove(server);
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Cache> {
+        // No panic is possible between two statements that belong together.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

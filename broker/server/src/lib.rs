@@ -1,0 +1,22 @@
+//! The broker as a library: one shard loop around the engine, and the edges that speak gRPC and HTTP.
+//!
+//! ```text
+//! edge ──call──▶ shard task ──Input──▶ engine ──Effect──▶ shard task ──▶ edge, session, store, destination
+//! ```
+//!
+//! Edges decode and encode; the shard's task owns the engine and everything that moves; the engine decides.
+
+mod broker;
+mod clock;
+pub mod destinations;
+mod edge;
+mod listener;
+pub mod metrics;
+mod options;
+mod redrive;
+mod refusal;
+mod request_id;
+mod shard;
+
+pub use broker::{Broker, Drained, StartError, StopReason};
+pub use options::{BrokerOptions, DestinationPolicy, Limits, NatsCredential, StoreOption, Timing};

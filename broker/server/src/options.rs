@@ -1,0 +1,156 @@
+//! What a broker is started with: values that are already checked against each other.
+//!
+//! It does not know files, environment variables or flags; the binary turns those into this.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Everything a [`Broker`](crate::Broker) needs to start. [`BrokerOptions::default`] is a broker
+/// on a free loopback port with the memory store, as embedding and tests want it.
+#[derive(Debug, Clone)]
+pub struct BrokerOptions {
+    /// Where to listen. Any address but loopback is refused while no authentication exists.
+    /// Default `127.0.0.1:0`.
+    pub listen: SocketAddr,
+    /// Where accepted events live. Default [`StoreOption::Memory`].
+    pub store: StoreOption,
+    /// Take the time from `AdminService.AdvanceTime` instead of the machine. Default false.
+    pub virtual_time: bool,
+    /// Bounds on what is accepted and kept.
+    pub limits: Limits,
+    /// Waits and intervals.
+    pub timing: Timing,
+    /// What destinations may reach.
+    pub destinations: DestinationPolicy,
+    /// The configuration in force, as name, value and origin, for `GetBroker` only.
+    pub configuration: Vec<(String, String, String)>,
+}
+
+/// Which store to use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StoreOption {
+    /// Nothing survives the process.
+    Memory,
+    /// The embedded store in this folder, created if it does not exist.
+    Embedded {
+        /// The data folder; one broker a folder.
+        dir: PathBuf,
+    },
+}
+
+/// Bounds. Each is a decision about overload.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Concurrent executions over all functions, 1..=1 000 000. Default 1000 (LS 5).
+    pub account_concurrency: u32,
+    /// What reservations must leave of it. Default 100, as Lambda keeps (LS 5).
+    pub unreserved_concurrency_min: u32,
+    /// Events waiting or running, at most; then `QUEUE_FULL`. Default 2 000 000.
+    pub queue_count_max: u64,
+    /// Payload bytes of those events, at most. Default 8 GiB.
+    pub queue_bytes_max: u64,
+    /// Ended invocations that are remembered, at most. Default 100 000.
+    pub history_count_max: u64,
+    /// How long an ended invocation is remembered. Default 24 h.
+    pub history_age: Duration,
+    /// Functions, at most. Default 10 000.
+    pub functions_max: u32,
+    /// Synchronous invocations waiting for a slot, at most; then `OVERLOADED`. Default 100 000.
+    pub sync_waiting_max: u32,
+    /// Connections, at most. Default 10 000.
+    pub connections_max: u32,
+    /// Payload bytes of waiting events that are kept in memory, beside the store. Default 64 MiB.
+    pub payload_cache_bytes_max: u64,
+}
+
+/// Waits and intervals.
+#[derive(Debug, Clone)]
+pub struct Timing {
+    /// Longest wait of a synchronous invocation for a free slot. Default 5 s.
+    pub placement_wait: Duration,
+    /// How often each side of a worker session gives a sign of life; silence for two of them is
+    /// death. Default 5 s.
+    pub heartbeat: Duration,
+    /// How long a handler that was told to stop may keep its concurrency. Default 5 s.
+    pub stop_grace: Duration,
+    /// How long a destination is tried before its record is set aside as undelivered. Default 6 h.
+    pub delivery_age_max: Duration,
+    /// How long running attempts may finish after SIGTERM. Default 30 s.
+    pub drain: Duration,
+}
+
+/// What destinations may reach.
+#[derive(Debug, Clone, Default)]
+pub struct DestinationPolicy {
+    /// Allow HTTP destinations on loopback, link-local, private and metadata addresses. Default false.
+    pub allow_internal_addresses: bool,
+    /// Folder of file destinations. Unset: file destinations are refused.
+    pub file_dir: Option<PathBuf>,
+    /// User and password or token for NATS servers, by `host:port`; `""` for any.
+    pub nats_credentials: Vec<NatsCredential>,
+}
+
+/// How to log in to one NATS server.
+#[derive(Clone, PartialEq, Eq)]
+pub struct NatsCredential {
+    /// `host:port`, or empty for every server without its own entry.
+    pub server: String,
+    /// User name; empty with a token.
+    pub user: String,
+    /// Password or token.
+    pub secret: String,
+}
+
+impl std::fmt::Debug for NatsCredential {
+    /// Without the secret: options are logged.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NatsCredential")
+            .field("server", &self.server)
+            .field("user", &self.user)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Default for BrokerOptions {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            store: StoreOption::Memory,
+            virtual_time: false,
+            limits: Limits::default(),
+            timing: Timing::default(),
+            destinations: DestinationPolicy::default(),
+            configuration: Vec::new(),
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            account_concurrency: 1000,
+            unreserved_concurrency_min: 100,
+            queue_count_max: 2_000_000,
+            queue_bytes_max: 8 << 30,
+            history_count_max: 100_000,
+            history_age: Duration::from_secs(24 * 3600),
+            functions_max: 10_000,
+            sync_waiting_max: 100_000,
+            connections_max: 10_000,
+            payload_cache_bytes_max: 64 << 20,
+        }
+    }
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            placement_wait: Duration::from_secs(5),
+            heartbeat: Duration::from_secs(5),
+            stop_grace: Duration::from_secs(5),
+            delivery_age_max: Duration::from_secs(6 * 3600),
+            drain: Duration::from_secs(30),
+        }
+    }
+}

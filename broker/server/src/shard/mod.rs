@@ -1,0 +1,518 @@
+//! The shell around one engine: one task that owns it. It collects a bounded batch of messages, steps the engine
+//! for each, commits once, then lets go of what the batch has for every stream and every worker.
+//!
+//! It makes no decision. What it adds to the engine is bytes, channels, a clock and the store.
+
+pub(crate) mod call;
+pub(crate) mod deliveries;
+mod effects;
+pub(crate) mod held;
+pub(crate) mod loader;
+pub(crate) mod message;
+pub(crate) mod recover;
+mod saving;
+pub(crate) mod streams;
+mod time;
+mod watch;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::{mpsc, oneshot};
+use trine_engine::{
+    Answer, Caller, Effect, Engine, FunctionError, FunctionId, FunctionName, Idempotency, Input,
+    Invoke, Millis, Mode, RequestId, WorkerId,
+};
+use trine_proto::v1::outcome::Result as Given;
+use trine_proto::v1::{Outcome, OutcomeStopped};
+use trine_store::record::{PayloadEnvelope, ResponseEnvelope, encode_payload, encode_response};
+use trine_store::{Committed, Committer, StoreError};
+
+use crate::clock::Clock;
+use crate::metrics::{FactSink, Metrics};
+use crate::refusal;
+use crate::request_id::RequestIds;
+use crate::shard::call::{Call, CallFrame, CallMode, Reply, ReplyBody, Target};
+use crate::shard::deliveries::Deliveries;
+use crate::shard::held::{Held, HeldPayloads};
+use crate::shard::loader::Loader;
+use crate::shard::message::{Message, SessionNews, WorkerFrame};
+use crate::shard::saving::{AtHand, Saving, Settled};
+use crate::shard::streams::Streams;
+use crate::shard::time::Advancing;
+use crate::shard::watch::Watches;
+
+/// Messages worked through between two commits, at most.
+const BATCH_MESSAGES_MAX: usize = 256;
+
+/// Inputs after which a long batch lets go of what it has: streams, sessions and workers on other cores begin while the
+/// shard is still busy with the rest. Measured: smaller parcels cost more wake-ups than they gain.
+const PARCEL_INPUTS: usize = 32;
+
+/// Wait before the disk is offered again what it had no room for.
+const OFFER_AGAIN: Duration = Duration::from_secs(1);
+
+/// Edge numbers of callers that are not streams; see [`Caller`].
+const EDGE_CALL: u32 = 0;
+const EDGE_CONTROL: u32 = 1;
+const EDGE_DELIVERY: u32 = 2;
+
+/// Everything the task owns.
+pub(crate) struct Shard {
+    engine: Engine,
+    clock: Clock,
+    /// The clock as it was at the beginning of the batch: one reading serves all its steps.
+    now: Millis,
+    ids: RequestIds,
+    inbox: mpsc::Receiver<Message>,
+    committed: mpsc::UnboundedReceiver<Committed>,
+    saving: Saving,
+    held: HeldPayloads,
+    loader: Loader,
+    deliveries: Deliveries,
+    /// The payload or response that belongs to the input being stepped.
+    at_hand: Passing,
+    effects: Vec<Effect>,
+    /// Effects carried out so far.
+    effects_seen: u64,
+    /// Inputs that came up while effects were carried out.
+    later: Vec<Input>,
+    calls: HashMap<u64, (RequestId, oneshot::Sender<Reply>)>,
+    controls: HashMap<u64, oneshot::Sender<Answer>>,
+    next_tag: u64,
+    streams: Streams,
+    sessions: Vec<Option<Session>>,
+    /// Sessions that have news in this batch.
+    fresh: Vec<u32>,
+    watches: Watches,
+    advancing: Option<Advancing>,
+    draining: Option<oneshot::Sender<()>>,
+    metrics: Metrics,
+    facts: FactSink,
+    /// As the metrics know them.
+    known_functions: BTreeMap<FunctionId, FunctionName>,
+}
+
+/// What a started shard is made of.
+pub(crate) struct Parts {
+    pub(crate) engine: Engine,
+    pub(crate) clock: Clock,
+    pub(crate) inbox: mpsc::Receiver<Message>,
+    pub(crate) committer: Committer,
+    pub(crate) committed: mpsc::UnboundedReceiver<Committed>,
+    pub(crate) loader: Loader,
+    pub(crate) deliveries: Deliveries,
+    pub(crate) payload_cache_bytes_max: u64,
+    pub(crate) metrics: Metrics,
+    pub(crate) facts: FactSink,
+}
+
+/// What ended the task's sleep.
+enum Woken {
+    Committed(Committed),
+    Messages(usize),
+    Alarm,
+}
+
+#[derive(Debug)]
+struct Session {
+    generation: u32,
+    outbox: mpsc::UnboundedSender<SessionNews>,
+    news: SessionNews,
+    listed: bool,
+}
+
+/// Bytes on their way through one step.
+#[derive(Debug, Default)]
+struct Passing {
+    held: Option<Held>,
+    event: bool,
+    function: Option<FunctionId>,
+    response: Bytes,
+    log_tail: Bytes,
+    /// The session that just joins.
+    outbox: Option<mpsc::UnboundedSender<SessionNews>>,
+}
+
+impl Shard {
+    pub(crate) fn new(parts: Parts) -> Self {
+        Self {
+            engine: parts.engine,
+            now: parts.clock.now(),
+            clock: parts.clock,
+            ids: RequestIds::new(0),
+            inbox: parts.inbox,
+            committed: parts.committed,
+            saving: Saving::new(parts.committer),
+            held: HeldPayloads::new(parts.payload_cache_bytes_max),
+            loader: parts.loader,
+            deliveries: parts.deliveries,
+            at_hand: Passing::default(),
+            effects: Vec::new(),
+            effects_seen: 0,
+            later: Vec::new(),
+            known_functions: BTreeMap::new(),
+            calls: HashMap::new(),
+            controls: HashMap::new(),
+            next_tag: 0,
+            streams: Streams::default(),
+            sessions: Vec::new(),
+            fresh: Vec::new(),
+            watches: Watches::default(),
+            advancing: None,
+            draining: None,
+            metrics: parts.metrics,
+            facts: parts.facts,
+        }
+    }
+
+    /// Runs until it is told to stop (`Ok`) or the store has failed for good.
+    pub(crate) async fn run(mut self) -> Result<(), StoreError> {
+        let mut batch = Vec::with_capacity(BATCH_MESSAGES_MAX);
+        let sleep = tokio::time::sleep(Duration::ZERO);
+        tokio::pin!(sleep);
+        self.publish_functions();
+        loop {
+            let alarm = self.alarm();
+            if let Some(after) = alarm {
+                sleep.as_mut().reset(tokio::time::Instant::now() + after);
+            }
+            let woken = tokio::select! {
+                biased;
+                Some(committed) = self.committed.recv() => Woken::Committed(committed),
+                received = self.inbox.recv_many(&mut batch, BATCH_MESSAGES_MAX) => {
+                    Woken::Messages(received)
+                }
+                () = &mut sleep, if alarm.is_some() => Woken::Alarm,
+            };
+            self.now = self.clock.now();
+            match woken {
+                Woken::Committed(committed) => {
+                    self.settle(committed)?;
+                    // Commits that ended meanwhile belong to the same batch.
+                    while let Ok(committed) = self.committed.try_recv() {
+                        self.settle(committed)?;
+                    }
+                }
+                // Nobody can send any more.
+                Woken::Messages(0) => return self.finish().await,
+                Woken::Messages(_) => {
+                    if self.work_through(&mut batch) {
+                        return self.finish().await;
+                    }
+                }
+                Woken::Alarm => self.alarm_rang(),
+            }
+            self.end_batch();
+        }
+    }
+
+    /// Takes the messages in order; true if one of them was the last.
+    fn work_through(&mut self, batch: &mut Vec<Message>) -> bool {
+        let mut weight = 0;
+        for message in batch.drain(..) {
+            if matches!(message, Message::Stop) {
+                return true;
+            }
+            weight += message.weight();
+            self.take(message);
+            if weight >= PARCEL_INPUTS {
+                weight = 0;
+                self.let_go();
+            }
+        }
+        false
+    }
+
+    /// Sends what has gathered for streams and workers.
+    fn let_go(&mut self) {
+        self.streams.flush();
+        self.flush_sessions();
+    }
+
+    fn end_batch(&mut self) {
+        if self.engine.next_deadline().is_some_and(|at| at <= self.now) {
+            self.step(Input::Tick);
+        }
+        self.next_deliveries();
+        self.advance_if_quiet();
+        self.saving.submit();
+        self.let_go();
+        self.loader.flush();
+        if !self.watches.is_empty() {
+            self.watches.look(&self.engine);
+        }
+        if let Some(drained) = self.draining.take_if(|_| self.engine.account().leases == 0) {
+            // Whoever drains may have given up waiting.
+            let _ = drained.send(());
+        }
+    }
+
+    /// Waits for what was submitted, so that nothing that the store has taken goes unanswered.
+    async fn finish(mut self) -> Result<(), StoreError> {
+        self.end_batch();
+        while self.engine.unsaved() > 0 && !self.saving.refused {
+            let Some(committed) = self.committed.recv().await else { break };
+            self.settle(committed)?;
+            self.end_batch();
+        }
+        Ok(())
+    }
+
+    fn settle(&mut self, committed: Committed) -> Result<(), StoreError> {
+        self.metrics.commit(committed.took, committed.batches, committed.ops, committed.bytes);
+        let settled = match self.saving.committed(&committed) {
+            Ok(settled) => settled,
+            Err(error) => {
+                tracing::error!(%error, "the store failed; the shard stops");
+                return Err(error);
+            }
+        };
+        for settled in settled {
+            match settled {
+                Settled::Persisted { from, through } => {
+                    self.step(Input::Persisted { from, through });
+                }
+                Settled::Rejected { number } => self.step(Input::PersistRejected { number }),
+            }
+        }
+        Ok(())
+    }
+
+    /// One input into the engine, and its effects carried out; then the inputs that came up on the way.
+    fn step(&mut self, input: Input) {
+        self.step_one(input);
+        while let Some(input) = self.later.pop() {
+            self.step_one(input);
+        }
+    }
+
+    fn step_one(&mut self, input: Input) {
+        let mut effects = std::mem::take(&mut self.effects);
+        self.engine.step(self.now, input, &mut effects);
+        self.effects_seen += effects.len() as u64;
+        for effect in effects.drain(..) {
+            self.carry_out(effect);
+        }
+        self.effects = effects;
+        self.at_hand = Passing::default();
+    }
+
+    fn take(&mut self, message: Message) {
+        match message {
+            Message::Call { target, call, reply } => {
+                let caller = Caller { edge: EDGE_CALL, tag: call.tag };
+                self.calls.insert(call.tag, (RequestId(0), reply));
+                self.call(caller, &target, call);
+            }
+            Message::Calls { stream, frame } => self.frame(stream, frame),
+            Message::Worker { worker, frame } => self.worker_frame(worker, frame),
+            Message::CallerGone { tag } => {
+                if let Some((request_id, _)) = self.calls.remove(&tag) {
+                    let caller = Caller { edge: EDGE_CALL, tag };
+                    self.step(Input::CallerGone { caller, request_id });
+                }
+            }
+            Message::StreamOpened { outbox, reply } => {
+                // An edge that went away at once is found closed at the first flush.
+                let _ = reply.send(self.streams.open(outbox));
+            }
+            Message::StreamClosed { stream } => self.streams.close(stream),
+            Message::Control { input, reply } => {
+                let tag = self.tag();
+                self.controls.insert(tag, reply);
+                let request_id = self.ids.next(self.now);
+                self.step(input(Caller { edge: EDGE_CONTROL, tag }, request_id));
+            }
+            Message::Query(look) => look(&self.engine),
+            Message::Watch { request_id, after_revision, reply } => {
+                self.watches.add(request_id, after_revision, reply);
+            }
+            Message::Join { functions, slots, outbox, reply } => {
+                let tag = self.tag();
+                self.controls.insert(tag, reply);
+                self.at_hand.outbox = Some(outbox);
+                let caller = Caller { edge: EDGE_CONTROL, tag };
+                self.step(Input::WorkerJoined { caller, functions, slots });
+            }
+            Message::Left { worker } => self.left(worker),
+            Message::Loaded(loaded) => self.loaded(loaded),
+            Message::Delivered { entry, request_id, result, error } => {
+                self.deliveries.done(request_id, &error);
+                self.step(Input::Delivered { entry, result });
+            }
+            Message::Scrape { reply } => {
+                self.facts.gauges(&self.engine.account(), self.engine.functions());
+                self.metrics.payload_cache_bytes(self.held.cached_bytes());
+                // A scraper that gave up needs no answer.
+                let _ = reply.send(());
+            }
+            Message::DeliverToFunction(delivery) => self.deliver_to_function(*delivery),
+            Message::Advance { to, reply } => self.advance(to, reply),
+            Message::Drain { reply } => {
+                self.step(Input::Drain);
+                for session in self.sessions.iter_mut().flatten() {
+                    session.news.draining = true;
+                }
+                self.fresh = (0..u32::try_from(self.sessions.len()).unwrap_or(u32::MAX)).collect();
+                self.draining = Some(reply);
+            }
+            // Handled by the loop.
+            Message::Stop => {}
+        }
+    }
+
+    fn tag(&mut self) -> u64 {
+        self.next_tag += 1;
+        self.next_tag
+    }
+
+    fn frame(&mut self, stream: u32, frame: CallFrame) {
+        let CallFrame { targets, calls } = frame;
+        for (place, call) in calls.into_iter().enumerate() {
+            let caller = Caller { edge: stream, tag: call.tag };
+            let Some(target) = targets.get(call.target) else { continue };
+            self.call(caller, target, call);
+            if place % PARCEL_INPUTS == PARCEL_INPUTS - 1 {
+                self.let_go();
+            }
+        }
+    }
+
+    /// Resolves the function and steps the engine.
+    fn call(&mut self, caller: Caller, target: &Target, call: Call) {
+        let now = self.now;
+        let request_id = self.ids.next(now);
+        if caller.edge == EDGE_CALL
+            && let Some((named, _)) = self.calls.get_mut(&caller.tag)
+        {
+            *named = request_id;
+        }
+        let function = match self.engine.resolve(&target.name, &target.qualifier) {
+            Ok(function) => function,
+            Err(refused) => {
+                let refusal = refusal::from_engine(refused, &target.name);
+                return self.reply(caller, request_id, ReplyBody::Refused(Box::new(refusal)));
+            }
+        };
+        let payload_bytes = u32::try_from(call.payload.len()).unwrap_or(u32::MAX);
+        let mode = match call.mode {
+            CallMode::DryRun => return self.reply(caller, request_id, ReplyBody::DryRun),
+            CallMode::Sync { deadline_ms } => {
+                Mode::Sync { deadline: deadline_ms.map(|wait| now.saturating_add(wait)) }
+            }
+            CallMode::Event { not_before, hops, idempotency_key } => Mode::Event {
+                not_before,
+                hops,
+                idempotency: idempotency_key
+                    .map(|key| Box::new(Idempotency { key, digest: digest(&call.payload) })),
+            },
+        };
+        self.at_hand.function = Some(function);
+        self.at_hand.event = matches!(mode, Mode::Event { .. });
+        self.at_hand.held = Some(Held {
+            payload: call.payload,
+            extra: call.extra,
+            log_tail: call.log_tail,
+            qualified: target.qualified,
+        });
+        self.step(Input::Invoke(Invoke { caller, function, request_id, payload_bytes, mode }));
+    }
+
+    fn worker_frame(&mut self, worker: WorkerId, frame: WorkerFrame) {
+        if let Some(through) = frame.started_through {
+            self.step(Input::Started { worker, through });
+        }
+        for outcome in frame.outcomes {
+            let Outcome { entry, fence, result, log_tail } = outcome;
+            let lease = trine_engine::Lease { index: entry, fence };
+            let (result, response) = given(result);
+            self.at_hand.response = response;
+            self.at_hand.log_tail = log_tail;
+            self.step(Input::Outcome { worker, lease, result });
+        }
+        if let Some(slots) = frame.slots {
+            self.step(Input::WorkerSlots { worker, slots });
+        }
+        if frame.draining {
+            self.step(Input::WorkerDraining { worker });
+        }
+    }
+
+    fn left(&mut self, worker: WorkerId) {
+        if let Some(place) = self.sessions.get_mut(worker.index as usize)
+            && place.as_ref().is_some_and(|session| session.generation == worker.generation)
+        {
+            *place = None;
+        }
+        self.step(Input::WorkerLeft { worker });
+    }
+
+    fn session(&mut self, worker: WorkerId) -> Option<&mut Session> {
+        let session = self.sessions.get_mut(worker.index as usize)?.as_mut()?;
+        if session.generation != worker.generation {
+            return None;
+        }
+        if !std::mem::replace(&mut session.listed, true) {
+            self.fresh.push(worker.index);
+        }
+        Some(session)
+    }
+
+    fn flush_sessions(&mut self) {
+        for index in self.fresh.drain(..) {
+            let Some(Some(session)) = self.sessions.get_mut(index as usize) else { continue };
+            session.listed = false;
+            // A closed session says so itself, by leaving.
+            let _ = session.outbox.send(std::mem::take(&mut session.news));
+        }
+    }
+
+    /// What the store gets of the bytes at hand.
+    fn envelopes(&self, request_id: RequestId, error: Option<FunctionError>) -> AtHand {
+        let payload = self.at_hand.held.as_ref().map(|held| {
+            let extra = held.extra.as_deref();
+            encode_payload(&PayloadEnvelope {
+                payload: held.payload.clone(),
+                traceparent: extra.map(|extra| extra.traceparent.clone()).unwrap_or_default(),
+                tracestate: extra.map(|extra| extra.tracestate.clone()).unwrap_or_default(),
+                qualified: held.qualified,
+            })
+        });
+        let body = match error {
+            None | Some(FunctionError::Reported) => self.at_hand.response.clone(),
+            Some(error) => crate::destinations::error_object(error, request_id),
+        };
+        let envelope = ResponseEnvelope { body, function_error: error.is_some() };
+        AtHand { payload, response: Some(encode_response(&envelope)) }
+    }
+}
+
+/// An outcome as the engine sees it, and its bytes.
+fn given(result: Option<Given>) -> (trine_engine::AttemptResult, Bytes) {
+    use trine_engine::AttemptResult as Attempt;
+    match result {
+        Some(Given::Response(bytes)) => (Attempt::Response { bytes: bytes.len() as u64 }, bytes),
+        Some(Given::FunctionError(bytes)) => {
+            (Attempt::FunctionError { bytes: bytes.len() as u64 }, bytes)
+        }
+        Some(Given::Stopped(OutcomeStopped { timed_out })) => {
+            (Attempt::Stopped { timed_out }, Bytes::new())
+        }
+        Some(Given::Returned(_)) => (Attempt::Returned, Bytes::new()),
+        // An outcome without a result: the worker's answer is nothing, which is `null` (LS 1.2).
+        None => (Attempt::Response { bytes: 4 }, Bytes::from_static(b"null")),
+    }
+}
+
+/// FNV-1a of a payload: tells a repeated request from another one under the same key.
+fn digest(payload: &[u8]) -> u64 {
+    payload.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
+/// The store that attempts read their payloads from.
+pub(crate) type SharedStore = Arc<dyn trine_store::Store>;
