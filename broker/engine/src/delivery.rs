@@ -32,7 +32,7 @@ impl Engine {
             function: self.function_id(index),
             tries: self.entries[place].rare().delivery_tries,
         };
-        out.push(Effect::Deliver(deliver));
+        out.push(Effect::Deliver(Box::new(deliver)));
     }
 
     pub(crate) fn delivered(

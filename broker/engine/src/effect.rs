@@ -39,11 +39,11 @@ pub enum Effect {
     Persist {
         /// Comes back in `Persisted`.
         number: PersistNumber,
-        /// What.
-        mutation: Mutation,
+        /// What. Boxed: effects of synchronous invocations must stay small.
+        mutation: Box<Mutation>,
     },
     /// Offer the record of an ended event to its destination.
-    Deliver(Deliver),
+    Deliver(Box<Deliver>),
     /// An asynchronous invocation changed as clients see it.
     Changed {
         /// Which one.

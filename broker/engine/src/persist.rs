@@ -12,7 +12,7 @@ impl Engine {
         let number = self.next_persist;
         self.next_persist += 1;
         self.pending.push_back(Some(after));
-        out.push(Effect::Persist { number, mutation });
+        out.push(Effect::Persist { number, mutation: Box::new(mutation) });
     }
 
     fn take_pending(&mut self, number: PersistNumber) -> Option<After> {

@@ -37,9 +37,9 @@ impl Shard {
             Effect::Reply { caller, answer } => self.answer(caller, answer),
             Effect::Persist { number, mutation } => {
                 let at_hand = self.bytes_for(&mutation);
-                self.saving.add(number, mutation, &at_hand);
+                self.saving.add(number, *mutation, &at_hand);
             }
-            Effect::Deliver(deliver) => self.deliveries.enqueue(deliver),
+            Effect::Deliver(deliver) => self.deliveries.enqueue(*deliver),
             Effect::Changed { request_id } => {
                 if !self.watches.is_empty() {
                     self.watches.changed(request_id);

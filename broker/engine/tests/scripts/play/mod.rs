@@ -230,7 +230,7 @@ impl Play {
             Effect::Reply { answer, .. } => self.answered(answer),
             Effect::Persist { number, mutation } => {
                 self.remember_save(mutation);
-                self.unsaved.push_back((*number, mutation.clone()));
+                self.unsaved.push_back((*number, (**mutation).clone()));
             }
             Effect::Deliver(deliver) => {
                 self.offered.insert(deliver.record.request_id, deliver.entry);
