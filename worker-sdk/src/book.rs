@@ -88,13 +88,13 @@ impl Book {
     }
 
     /// Enters what became of a turn: `taken` attempts, and the outcomes of those that have ended
-    /// already. Empties `outcomes`.
-    pub(crate) fn settle(&self, taken: u64, outcomes: &mut Vec<Outcome>) {
+    /// already. Empties `outcomes`. Says how many outcomes wait for a frame now.
+    pub(crate) fn settle(&self, taken: u64, outcomes: &mut Vec<Outcome>) -> usize {
         let mut state = self.lock();
         state.started += taken;
         if state.closed {
             outcomes.clear();
-            return;
+            return 0;
         }
         state.outcome_bytes += outcomes.iter().map(wire_bytes).sum::<usize>();
         if state.outcomes.is_empty() {
@@ -104,13 +104,14 @@ impl Book {
         } else {
             state.outcomes.extend(outcomes.drain(..));
         }
+        let waiting = state.outcomes.len();
         wake(state);
+        waiting
     }
 
-    /// Attempts that run now, and outcomes that wait for a frame.
-    pub(crate) fn counts(&self) -> Counts {
-        let state = self.lock();
-        Counts { running: state.running.len(), waiting: state.outcomes.len() }
+    /// Attempts that run now.
+    pub(crate) fn running(&self) -> usize {
+        self.lock().running.len()
     }
 
     /// Asks one attempt to stop; one that is not running has ended, and its outcome is on its way.
@@ -233,13 +234,6 @@ impl Drop for OpenBook {
     fn drop(&mut self) {
         self.book.abandon();
     }
-}
-
-/// How full a session is.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Counts {
-    pub(crate) running: usize,
-    pub(crate) waiting: usize,
 }
 
 impl State {
@@ -377,10 +371,9 @@ mod tests {
         let book = opened();
         let lease = Lease { entry: 1, fence: 7 };
         book.run(lease, Context::detached("f"));
-        assert_eq!(book.counts().running, 1);
+        assert_eq!(book.running(), 1);
         book.end(lease, outcome(1, 1));
-        let counts = book.counts();
-        assert_eq!((counts.running, counts.waiting), (0, 1));
+        assert_eq!((book.running(), book.settle(0, &mut Vec::new())), (0, 1));
         book.idle().await;
     }
 
@@ -394,7 +387,6 @@ mod tests {
         assert_eq!(book.abandon(), 1);
         assert!(context.cancellation().is_cancelled());
         book.end(lease, outcome(1, 1));
-        book.settle(1, &mut vec![outcome(3, 1)]);
-        assert_eq!(book.counts().waiting, 0);
+        assert_eq!(book.settle(1, &mut vec![outcome(3, 1)]), 0);
     }
 }

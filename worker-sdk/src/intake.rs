@@ -97,11 +97,9 @@ impl Intake {
     }
 
     fn settle(&mut self) -> Result<(), Overrun> {
-        self.book.settle(std::mem::take(&mut self.turn.taken), &mut self.turn.outcomes);
-        if self.book.counts().waiting > 2 * self.slots + WAITING_SPARE {
-            return Err(Overrun);
-        }
-        Ok(())
+        let taken = std::mem::take(&mut self.turn.taken);
+        let waiting = self.book.settle(taken, &mut self.turn.outcomes);
+        if waiting > 2 * self.slots + WAITING_SPARE { Err(Overrun) } else { Ok(()) }
     }
 
     fn start(&mut self, mut attempt: Attempt, received: Instant) {
@@ -152,7 +150,7 @@ impl Intake {
 
     fn has_slot(&mut self) -> bool {
         if self.turn.free == 0 {
-            self.turn.free = self.slots.saturating_sub(self.book.counts().running);
+            self.turn.free = self.slots.saturating_sub(self.book.running());
         }
         self.turn.free > 0
     }

@@ -13,7 +13,7 @@ use crate::handler::HandlerService;
 use crate::link::{Link, Target};
 use crate::run_error::SetupError;
 
-/// Characters of a function's name, at most (LS 2.3).
+/// Characters of a function's name, at most (LS 1.1).
 const NAME_CHARS_MAX: usize = 64;
 /// Functions of one worker, at most.
 pub(crate) const FUNCTIONS_MAX: usize = 1024;

@@ -1,6 +1,7 @@
 //! Attempts in, outcomes out.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -101,6 +102,31 @@ async fn handlers_that_wait_run_beside_each_other() {
     let mut session = peer.welcome().await;
     session.attempts([attempt(1, "1"), attempt(2, "2"), attempt(3, "3")]).await;
     session.outcomes(3).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn handlers_that_compute_run_beside_each_other() {
+    let (mut peer, channel) = Peer::in_memory();
+    let met = Arc::new(AtomicU32::new(0));
+    // Never awaits: computes until two of it compute, or gives up.
+    let worker = Worker::with_channel(channel).function("meet", move |count: bool, _| {
+        let met = met.clone();
+        async move {
+            let begun = std::time::Instant::now();
+            met.fetch_add(u32::from(count), Ordering::SeqCst);
+            while count && met.load(Ordering::SeqCst) < 2 && begun.elapsed().as_secs() < 20 {}
+            while !count && begun.elapsed().as_millis() < 2 {}
+            Ok::<_, Error>(met.load(Ordering::SeqCst))
+        }
+    });
+    let _running = Running::start(worker);
+    let mut session = peer.welcome().await;
+    session.attempts([attempt(1, "false")]).await;
+    session.outcomes(1).await;
+    session.attempts([attempt(2, "true"), attempt(3, "true")]).await;
+    for outcome in session.outcomes(2).await {
+        assert_eq!(outcome.result, Some(response("2")));
+    }
 }
 
 #[tokio::test(start_paused = true)]
