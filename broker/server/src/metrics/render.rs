@@ -1,7 +1,7 @@
 //! The text format of a scrape: what functions do straight from the table, the rest by the crate.
 //!
 //! The table is not shown to the crate's registry: it would first be copied into the crate's model, two
-//! allocations a label, which took a second for ten thousand busy functions and takes a tenth of it this way
+//! allocations a label, which costs four times as much for ten thousand functions
 //! (`docs/adr/0002-metrics-crate.md`). Names of functions need no escaping (LS 1.1), nor do our constants.
 
 use std::fmt::{self, Display, Write};
