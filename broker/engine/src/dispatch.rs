@@ -78,6 +78,7 @@ impl Engine {
     /// Starts one invocation of the function on `slot`, if one may: callers that wait go before events
     /// (reliability.md, lesson 6).
     fn start_next(&mut self, index: u32, slot: Slot, out: &mut Vec<Effect>) -> bool {
+        self.refuse_over_limit(index, out);
         if let Some(place) = self.functions[index].placing.head() {
             self.unplace(place);
             self.start(place, slot, out);
@@ -99,6 +100,21 @@ impl Engine {
         self.moved(index);
         self.start(place, slot, out);
         true
+    }
+
+    /// A limit that shrank below what it has admitted: callers that still wait are refused, the last one first. What
+    /// runs runs on, but nothing more is started beyond a limit (I4).
+    pub(crate) fn refuse_over_limit(&mut self, index: u32, out: &mut Vec<Effect>) {
+        while let Some(place) = self.functions[index].placing.tail()
+            && let Some(throttle) = self.over_limit(index)
+        {
+            let refusal = self.throttle_refusal(index, throttle);
+            self.throttled(index, throttle, out);
+            Self::refuse(self.entries[place].caller, refusal, out);
+            self.unplace(place);
+            self.give_permit_back(index);
+            self.remove_entry(place, out);
+        }
     }
 
     /// Ends the events at the head of the queue that must not start any more (LS 3.1): all of them

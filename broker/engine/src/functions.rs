@@ -118,6 +118,7 @@ impl Engine {
         let function = self.function_id(index);
         out.push(Effect::Reply { caller, answer: Answer::Function { function } });
         Self::tell(out, Fact::FunctionsChanged);
+        self.refuse_over_limit(index, out);
         // More concurrency, here or in the pool; or none at all, which ends what waits.
         self.wake_function(index, out);
         self.wake_account_waiters(out);

@@ -203,7 +203,7 @@ impl Engine {
         Self::tell(out, Fact::Throttled { function: self.function_id(index), reason });
     }
 
-    fn throttle_refusal(&self, index: u32, throttle: Throttle) -> Refusal {
+    pub(crate) fn throttle_refusal(&self, index: u32, throttle: Throttle) -> Refusal {
         match throttle {
             Throttle::Reserved => Refusal::ReservedConcurrency {
                 limit: self.functions[index].settings.reserved_concurrency.unwrap_or(0),

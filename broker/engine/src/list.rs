@@ -26,6 +26,10 @@ impl List {
         (self.head != NONE).then_some(self.head)
     }
 
+    pub(crate) fn tail(&self) -> Option<u32> {
+        (self.tail != NONE).then_some(self.tail)
+    }
+
     pub(crate) fn push_back(&mut self, entries: &mut Slab<Entry>, index: u32) {
         let entry = &mut entries[index];
         (entry.prev, entry.next) = (self.tail, NONE);

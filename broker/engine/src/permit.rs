@@ -21,6 +21,16 @@ impl Engine {
         }
     }
 
+    /// The limit that the function's concurrency exceeds, if one has shrunk.
+    pub(crate) fn over_limit(&self, index: u32) -> Option<Throttle> {
+        let function = &self.functions[index];
+        match function.settings.reserved_concurrency {
+            Some(limit) => (function.running > limit).then_some(Throttle::Reserved),
+            None => (self.account.unreserved_running > self.unreserved_limit())
+                .then_some(Throttle::Account),
+        }
+    }
+
     pub(crate) fn take_permit(&mut self, index: u32) {
         let function = &mut self.functions[index];
         function.running += 1;

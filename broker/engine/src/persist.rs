@@ -49,7 +49,7 @@ impl Engine {
             After::Waits { entry, due_at } => self.schedule(entry, due_at, true, out),
             After::Ended { entry, caller } => self.ended(entry, caller, out),
             After::DeliveryEnded { entry } => self.delivery_ended(entry, out),
-            After::Redriven { old, new, caller } => self.redriven(old, new, caller, out),
+            After::Redriven { old, new, at, caller } => self.redriven(old, new, at, caller, out),
             After::Redelivers { entry, caller } => self.redelivers(entry, caller, out),
             After::FunctionPut { record, promised, caller } => {
                 self.put_over(&record.name, promised);
@@ -110,7 +110,7 @@ impl Engine {
                     Self::refuse(caller, Refusal::StoreUnavailable, out);
                 }
             }
-            After::Redriven { old, new, caller } => {
+            After::Redriven { old, new, caller, .. } => {
                 self.unaccept(new, out);
                 self.remember(old, out);
                 Self::refuse(caller, Refusal::StoreUnavailable, out);

@@ -49,6 +49,13 @@ pub struct EventRecord {
     pub redriven_from: Option<RequestId>,
 }
 
+impl EventRecord {
+    /// Its client asked for a later time than that of its acceptance.
+    pub(crate) fn waits_for_client(&self) -> bool {
+        self.age_from > self.accepted_at
+    }
+}
+
 /// Where a durable event stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EventStage {
@@ -222,7 +229,7 @@ pub(crate) enum After {
     Waits { entry: u32, due_at: Millis },
     Ended { entry: u32, caller: Option<Caller> },
     DeliveryEnded { entry: u32 },
-    Redriven { old: u32, new: u32, caller: Caller },
+    Redriven { old: u32, new: u32, at: Millis, caller: Caller },
     Redelivers { entry: u32, caller: Caller },
     FunctionPut { record: Box<FunctionRecord>, promised: u32, caller: Caller },
     CancelAgain { request_id: RequestId, caller: Caller, before: u8 },

@@ -3,7 +3,7 @@
 use crate::entry::{Entry, State};
 use crate::function::Life;
 use crate::record::{After, Delivery, End, Ended, EventRecord, EventStage, Mutation};
-use crate::{Answer, Caller, Effect, Engine, Refusal, RequestId};
+use crate::{Answer, Caller, Effect, Engine, Millis, Refusal, RequestId};
 
 impl Engine {
     pub(crate) fn redrive(
@@ -69,17 +69,24 @@ impl Engine {
         self.by_request.insert(new_request_id, new);
         let new_record = self.record(new, EventStage::Waiting { due_at: self.now, retry: false });
         let mutation = Mutation::Redrive { old: old_record, new: new_record };
-        self.persist(mutation, After::Redriven { old, new, caller }, out);
+        self.persist(mutation, After::Redriven { old, new, at: self.now, caller }, out);
         Ok(())
     }
 
-    pub(crate) fn redriven(&mut self, old: u32, new: u32, caller: Caller, out: &mut Vec<Effect>) {
+    pub(crate) fn redriven(
+        &mut self,
+        old: u32,
+        new: u32,
+        at: Millis,
+        caller: Caller,
+        out: &mut Vec<Effect>,
+    ) {
         let new_request_id = self.entries[new].request_id;
         let entry = &mut self.entries[old];
         entry.owns_payload = false;
         if let Some(ended) = &mut entry.rare().ended {
             ended.end = End::Redriven { to: new_request_id };
-            ended.at = self.now;
+            ended.at = at;
         }
         self.changed(old, out);
         self.remember(old, out);

@@ -4,7 +4,8 @@
 use crate::entry::{Entry, Rare, State};
 use crate::function::{Function, Life};
 use crate::record::{Delivery, End, EventRecord, EventStage, FunctionRecord};
-use crate::{Effect, Engine, EntryId, FunctionName, FunctionSettings};
+use crate::retry::retry_delay_ms;
+use crate::{Effect, Engine, EntryId, FunctionName, FunctionSettings, Millis};
 
 impl Engine {
     /// Takes a function as it was stored. All functions come before the first event.
@@ -37,12 +38,16 @@ impl Engine {
         entry.failed = record.failed;
         self.revision += 1;
         entry.revision = self.revision;
+        let due_at = self.due_again(&record);
+        if !record.waits_for_client() {
+            entry.age_from = entry.age_from.min(self.now);
+        }
         if record.idempotency.is_some() || record.redriven_from.is_some() {
             let (idempotency, redriven_from) = (record.idempotency, record.redriven_from);
             entry.rare = Some(Box::new(Rare { idempotency, redriven_from, ..Rare::default() }));
         }
         match record.stage {
-            EventStage::Waiting { due_at, retry } if due_at > self.now => {
+            EventStage::Waiting { retry, .. } if due_at > self.now => {
                 entry.state = State::Scheduled { due_at, retry };
                 let place = self.insert_restored(entry);
                 self.entry_timers.set(place, due_at);
@@ -65,6 +70,18 @@ impl Engine {
                 entry.rare().ended = Some(ended);
                 self.restore_ended(entry, pending);
             }
+        }
+    }
+
+    /// When a stored event is due. A clock that shows less than it did before the restart must not stretch a wait: a
+    /// retry is at most as far ahead as when it was decided, and what nobody asked to delay does not wait at all.
+    fn due_again(&self, record: &EventRecord) -> Millis {
+        match record.stage {
+            EventStage::Waiting { due_at, retry: true } => {
+                due_at.min(self.now + retry_delay_ms(record.attempts))
+            }
+            EventStage::Waiting { due_at, .. } if record.waits_for_client() => due_at,
+            EventStage::Waiting { .. } | EventStage::Ended(_) => self.now,
         }
     }
 

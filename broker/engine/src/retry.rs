@@ -45,7 +45,7 @@ pub(crate) fn backoff_ms(n: u32) -> Millis {
 }
 
 /// One minute before attempt 2, two before attempt 3.
-fn retry_delay_ms(attempts: u32) -> Millis {
+pub(crate) fn retry_delay_ms(attempts: u32) -> Millis {
     60_000 * Millis::from(attempts.clamp(1, 2))
 }
 

@@ -16,7 +16,7 @@ macro_rules! files {
     ($($name:ident),+ $(,)?) => {
         $(#[test]
         fn $name() {
-            case::run_file(stringify!($name), &mut Seen::default());
+            case::run_file(stringify!($name));
         })+
 
         const FILES: &[&str] = &[$(stringify!($name)),+];
@@ -48,7 +48,7 @@ files!(
 #[test]
 fn every_word_and_transition_of_the_engine_occurs() {
     let mut seen = Seen::default();
-    FILES.iter().for_each(|file| case::run_file(file, &mut seen));
+    FILES.iter().for_each(|file| case::watch_file(file, &mut seen));
     seen.judge();
 }
 
