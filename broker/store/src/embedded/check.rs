@@ -64,7 +64,7 @@ impl<E: Engine> Directory<E> {
             problems: Vec::new(),
         };
         match Self::open_files(dir, shard, &Options::default()) {
-            Ok((file, _, _)) => file.check(&mut report),
+            Ok((mut file, _, _)) => file.check(&mut report),
             Err(error) => report.problems.push(error),
         }
         report

@@ -126,6 +126,9 @@ impl<E: Engine> Directory<E> {
         let state = file.state()?;
         mark.verify(state, &path)?;
         file.accept()?;
+        // Opening may have created files beside it. SQLite fsyncs the directory for its log, but
+        // goes on if that fails.
+        durable::sync_parent(&path).map_err(|error| durable::refused("fsync", dir, &error))?;
         Ok((file, mark, state))
     }
 }

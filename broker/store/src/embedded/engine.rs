@@ -47,5 +47,5 @@ pub trait Engine: Sized + Send + Sync + 'static {
     fn get(&self, key: Key) -> Result<Option<Bytes>, StoreError>;
 
     /// Reads everything there is, and adds what it found.
-    fn check(&self, report: &mut ShardReport);
+    fn check(&mut self, report: &mut ShardReport);
 }

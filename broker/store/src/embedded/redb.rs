@@ -121,7 +121,14 @@ impl Engine for RedbFile {
         }
     }
 
-    fn check(&self, report: &mut ShardReport) {
+    fn check(&mut self, report: &mut ShardReport) {
+        match self.database.check_integrity() {
+            Ok(true) => {}
+            Ok(false) => report.problems.push(self.failed(redb::Error::Corrupted(
+                "the check of its structure failed".to_owned(),
+            ))),
+            Err(error) => report.problems.push(self.failed(error.into())),
+        }
         let mut visit = |_: Key, body: &[u8]| {
             report.rows += 1;
             report.bytes += body.len() as u64;

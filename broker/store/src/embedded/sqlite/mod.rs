@@ -69,7 +69,7 @@ impl Engine for SqliteFile {
         self.reader.lock().unwrap_or_else(PoisonError::into_inner).get(key)
     }
 
-    fn check(&self, report: &mut ShardReport) {
+    fn check(&mut self, report: &mut ShardReport) {
         match open::reader(&self.place) {
             Ok(connection) => Reader::new(connection, self.place.clone()).check(report),
             Err(error) => report.problems.push(error),

@@ -10,11 +10,13 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::schema::{self, APPLICATION_ID, File, LAYOUT, PAGE_BYTES, StateRow};
-use super::{error, pragmas};
+use super::{checkpoint, error, pragmas};
 use crate::embedded::{Options, durable};
 use crate::{Shard, StoreError};
 
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
+/// Offset of how the file is written and read; both are 2 for a write-ahead log.
+const JOURNAL_MODES_AT: usize = 18;
 /// Offset of the layout version in the header, in bytes; big-endian.
 const USER_VERSION_AT: usize = 60;
 /// Offset of the application id in the header, in bytes; big-endian.
@@ -34,7 +36,8 @@ pub(super) fn create(path: &Path, shard: Shard) -> Result<(), StoreError> {
     create_database(&file).map_err(|error| error::prepare(&file, &error))?;
     FsFile::open(path)
         .and_then(|file| file.sync_all())
-        .map_err(|error| durable::refused("fsync", path, &error))
+        .map_err(|error| durable::refused("fsync", path, &error))?;
+    expect_header(&file)
 }
 
 fn create_database(file: &File) -> rusqlite::Result<()> {
@@ -43,6 +46,7 @@ fn create_database(file: &File) -> rusqlite::Result<()> {
         &connection,
         &[("page_size", i64::from(PAGE_BYTES)), ("application_id", i64::from(APPLICATION_ID))],
     )?;
+    // A switch that fails leaves another mode behind and no error; opening looks at the header.
     connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
     pragmas(&connection, &[("synchronous", 2)])?;
     let transaction = connection.transaction()?;
@@ -50,7 +54,8 @@ fn create_database(file: &File) -> rusqlite::Result<()> {
     StateRow::EMPTY.write(&transaction, file.shard)?;
     pragmas(&transaction, &[("user_version", i64::from(LAYOUT))])?;
     transaction.commit()?;
-    // Closing moves the log into the file and removes it: the file is complete by itself.
+    // The file has to be complete by itself. Closing would see to that, but keeps failures quiet.
+    checkpoint::run(&connection, "TRUNCATE")?;
     connection.close().map_err(|(_, error)| error)
 }
 
@@ -139,6 +144,9 @@ fn expect_header(file: &File) -> Result<(), StoreError> {
     )?;
     if !header.starts_with(MAGIC) || big_endian(&header, APPLICATION_ID_AT) != APPLICATION_ID {
         return Err(file.corrupt("the header is not that of a shard"));
+    }
+    if header[JOURNAL_MODES_AT..][..2] != [2, 2] {
+        return Err(file.corrupt("the header does not ask for a write-ahead log"));
     }
     let layout = big_endian(&header, USER_VERSION_AT);
     if layout > LAYOUT {
