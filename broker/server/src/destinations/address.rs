@@ -10,7 +10,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// What makes an address internal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Internal {
+pub(super) enum Internal {
     /// This machine.
     Loopback,
     /// "This host", "this network": connecting to it reaches this machine.
@@ -30,7 +30,7 @@ pub enum Internal {
 impl Internal {
     /// What makes `address` internal; `None` if it is an address of the public Internet.
     #[must_use]
-    pub fn of(address: IpAddr) -> Option<Self> {
+    pub(super) fn of(address: IpAddr) -> Option<Self> {
         match address {
             IpAddr::V4(address) => Self::of_v4(address),
             IpAddr::V6(address) => Self::of_v6(address),

@@ -71,7 +71,7 @@ impl fmt::Display for InternalAddress {
         let Self { host, internal } = self;
         write!(
             f,
-            "{host} has {internal}; HTTP destinations reach no internal addresses unless the \
+            "{host} leads to {internal}; HTTP destinations reach no internal addresses unless the \
              broker's configuration sets destinations.allow_internal_addresses"
         )
     }
@@ -175,7 +175,7 @@ mod tests {
         for answer in [&["127.0.0.1"][..], &["::ffff:127.0.0.1", "10.0.0.1"]] {
             let error = connector(answer).addresses("hooks.example").await.unwrap_err();
             let error = error.downcast::<InternalAddress>().unwrap().to_string();
-            assert!(error.starts_with("hooks.example has a loopback address"), "{error}");
+            assert!(error.starts_with("hooks.example leads to a loopback address"), "{error}");
             assert!(!error.contains("127") && !error.contains("10.0"), "{error}");
         }
         let error = connector(&["192.0.2.1"]).addresses("169.254.169.254").await.unwrap_err();

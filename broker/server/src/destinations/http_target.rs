@@ -30,15 +30,15 @@ impl HttpTarget {
     /// is where two parsers disagree about the host. How the host is written is left to the URL
     /// standard, which reads `0x7f.1` and `2130706433` as the addresses they are.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
-        let scheme = text.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase());
-        if !matches!(scheme.as_deref(), Some("http" | "https")) {
+        let (scheme, rest) = text.split_once("://").unwrap_or_default();
+        if !matches!(&*scheme.to_ascii_lowercase(), "http" | "https") {
             return Err("an HTTP destination starts with http:// or https://".to_owned());
         }
         if text.len() > URL_BYTES_MAX {
             return Err(format!("an HTTP destination has at most {URL_BYTES_MAX} bytes"));
         }
         if text.contains(|c: char| c.is_whitespace() || c.is_control() || c == '\\')
-            || text.contains(":///")
+            || rest.starts_with('/')
         {
             return Err("an HTTP destination has no spaces, backslashes or empty host".to_owned());
         }

@@ -42,7 +42,8 @@ impl Nats {
             Ok(connection) if jetstream => into_stream(connection, target, record).await,
             Ok(connection) => self.to_subject(connection, target, record).await,
         };
-        if matches!(tried, Tried::Silent(_)) {
+        let refused = slot.get().is_some_and(|open| open.refusal(target.subject()).is_some());
+        if refused || matches!(tried, Tried::Silent(_)) {
             self.connections.forget(server, &slot);
         }
         tried
@@ -129,9 +130,11 @@ async fn into_stream(
     headers.insert(NATS_MESSAGE_ID, record.delivery_id.as_str());
     let publish =
         connection.jetstream.publish_with_headers(subject.clone(), headers, record.json.clone());
-    let stored = match publish.await {
-        Ok(acknowledged) => acknowledged.await,
-        Err(error) => Err(error),
+    let stored = async { publish.await?.await };
+    let stored = tokio::select! {
+        stored = stored => stored,
+        // Nothing else would come of it.
+        refusal = connection.refused(&subject) => return taken_unless(target, Some(refusal)),
     };
     let Err(error) = stored else { return Tried::Answered(DeliveryOutcome::Taken) };
     let failed = |why: String| Tried::Answered(DeliveryOutcome::Failed(why));
@@ -141,15 +144,10 @@ async fn into_stream(
              destination without jetstream"
         )),
         StreamErrorKind::MaxPayloadExceeded => too_large(target, connection.client().max_payload()),
-        StreamErrorKind::TimedOut | StreamErrorKind::BrokenPipe => {
-            match connection.refusal(&subject) {
-                Some(refusal) => failed(format!("{server}: {refusal}")),
-                None => Tried::Silent(format!(
-                    "{server}: no stream acknowledged the record on {subject:?} within {} s",
-                    ANSWER_WAIT.as_secs()
-                )),
-            }
-        }
+        StreamErrorKind::TimedOut | StreamErrorKind::BrokenPipe => Tried::Silent(format!(
+            "{server}: no stream acknowledged the record on {subject:?} within {} s",
+            ANSWER_WAIT.as_secs()
+        )),
         kind => {
             let said = error
                 .source()

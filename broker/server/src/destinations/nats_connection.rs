@@ -5,7 +5,8 @@
 //! something timed out, is dropped, and the next delivery opens another. So nothing waits in a
 //! buffer for a server that is down while the engine believes that it tries.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -29,31 +30,52 @@ const CONNECTIONS_MAX: usize = 32;
 /// Subjects of one connection that are known to be allowed; beyond it all are learned anew.
 const ALLOWED_MAX: usize = 1_024;
 
-/// Refusals of one connection that are remembered, the first ones.
+/// Refusals of one connection that are remembered, the last ones: more than there are deliveries to
+/// one server at a time.
 const REFUSALS_MAX: usize = 64;
 
 /// What a server said on the side.
 #[derive(Debug, Default)]
 struct Seen {
-    refusals: Vec<String>,
+    refusals: VecDeque<String>,
     closed: bool,
 }
 
 impl Seen {
     fn note(&mut self, event: Event) {
         match event {
-            Event::Disconnected | Event::Closed => self.closed = true,
-            Event::ServerError(ServerError::Other(text)) if self.refusals.len() < REFUSALS_MAX => {
-                self.refusals.push(text);
+            Event::Closed => self.closed = true,
+            Event::ServerError(ServerError::Other(text)) => {
+                if self.refusals.len() == REFUSALS_MAX {
+                    self.refusals.pop_front();
+                }
+                self.refusals.push_back(text);
             }
             _ => {}
         }
     }
 
-    /// The refusal that quotes `subject`, as servers do: `Permissions Violation for Publish to "x"`.
-    fn refusal(&self, subject: &str) -> Option<&String> {
-        let quoted = format!("\"{subject}\"");
-        self.refusals.iter().find(|refusal| refusal.contains(&quoted))
+    fn refusal(&self, of: &Refused<'_>) -> Option<&String> {
+        self.refusals.iter().find(|refusal| of.is_in(refusal))
+    }
+}
+
+/// What a refusal can be about.
+#[derive(Debug, Clone, Copy)]
+enum Refused<'a> {
+    /// A publish to this subject.
+    Publish(&'a str),
+    /// A subscription; the only one here is to the inbox for answers.
+    Subscription,
+}
+
+impl Refused<'_> {
+    /// `Permissions Violation for Publish to "subject"` are the server's words.
+    fn is_in(self, refusal: &str) -> bool {
+        match self {
+            Self::Publish(subject) => refusal.contains(&format!("\"{subject}\"")),
+            Self::Subscription => refusal.contains("for Subscription to"),
+        }
     }
 }
 
@@ -102,20 +124,41 @@ impl NatsConnection {
             Err(_) => return Err(format!("{server}: {}", explain(ConnectErrorKind::TimedOut))),
         };
         let jetstream = ContextBuilder::new().timeout(ANSWER_WAIT).build(client.clone());
-        Ok(Self { client, jetstream, seen, allowed: Mutex::default() })
+        let connection = Self { client, jetstream, seen, allowed: Mutex::default() };
+        // A login that may not hear answers is found out before a record is sent, not after.
+        connection.round_trip().await.map_err(|why| format!("{server}: {why}"))?;
+        Ok(connection)
     }
 
     pub(super) fn client(&self) -> &Client {
         &self.client
     }
 
+    /// Whether it is not the connection any more that was opened: the client may have made another
+    /// one in its place, and what was on its way is gone.
     fn is_lost(&self) -> bool {
-        self.seen.borrow().closed || self.client.connection_state() != State::Connected
+        self.client.connection_state() != State::Connected
+            || self.client.statistics().connects.load(Ordering::Relaxed) != 1
     }
 
-    /// What the server said about `subject`, if it refused it.
+    /// What the server said about publishing to `subject`, if it refused it. A refusal is remembered
+    /// as long as the connection: one that has seen it is not to be used for later records.
     pub(super) fn refusal(&self, subject: &str) -> Option<String> {
-        self.seen.borrow().refusal(subject).cloned()
+        self.seen.borrow().refusal(&Refused::Publish(subject)).cloned()
+    }
+
+    /// Waits for the server to refuse a publish to `subject`; for ever, if it does not.
+    pub(super) async fn refused(&self, subject: &str) -> String {
+        self.said(Refused::Publish(subject)).await
+    }
+
+    async fn said(&self, of: Refused<'_>) -> String {
+        let mut seen = self.seen.clone();
+        match seen.wait_for(|seen| seen.refusal(&of).is_some()).await {
+            Ok(seen) => seen.refusal(&of).cloned().unwrap_or_default(),
+            // The connection has ended and nothing more is said on it.
+            Err(_) => std::future::pending().await,
+        }
     }
 
     /// Whether a record was published to `subject` on behalf of this connection and allowed.
@@ -135,24 +178,23 @@ impl NatsConnection {
         self.allowed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until the server has worked through all that was sent before.
+    /// Waits until the server has worked through all that was sent before, on this connection.
     ///
     /// The client's own flush ends when the bytes are with the operating system. A request to a
     /// subject that nobody listens to is answered by the server itself, in order; if even that
     /// subject is forbidden, so is the answer.
     pub(super) async fn round_trip(&self) -> Result<(), String> {
         let nobody = self.client.new_inbox();
-        let mut seen = self.seen.clone();
         tokio::select! {
             answer = self.client.request(nobody.clone(), Bytes::new()) => match answer {
-                Ok(_) => Ok(()),
-                Err(error) if error.kind() == RequestErrorKind::NoResponders => Ok(()),
-                Err(error) => Err(error.kind().to_string()),
+                Ok(_) => {}
+                Err(error) if error.kind() == RequestErrorKind::NoResponders => {}
+                Err(error) => return Err(error.kind().to_string()),
             },
-            seen = seen.wait_for(|seen| seen.refusal(&nobody).is_some()) => {
-                seen.map(drop).map_err(|_| "the connection was lost".to_owned())
-            }
+            _ = self.refused(&nobody) => {}
+            refusal = self.said(Refused::Subscription) => return Err(refusal),
         }
+        if self.is_lost() { Err("the connection was lost".to_owned()) } else { Ok(()) }
     }
 
     /// Closes the connection; afterwards nothing more can be said on it. What the server said about
@@ -162,8 +204,7 @@ impl NatsConnection {
         // The client ends with its last handle, and says so after all that came before.
         drop((client, jetstream));
         let _ = seen.wait_for(|seen| seen.closed).await;
-        let refusal = seen.borrow().refusal(subject).cloned();
-        refusal
+        seen.borrow().refusal(&Refused::Publish(subject)).cloned()
     }
 }
 

@@ -5,6 +5,7 @@
 //! large integers into other integers.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -14,7 +15,7 @@ use trine_engine::{Death, End, Ended, EventRecord, EventStage};
 use super::timestamp::rfc3339;
 
 /// One record, and what destinations say about it outside of its JSON.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct DestinationRecord {
     /// The invocation's request id. The same for every try, so that a destination can tell that it
     /// has the record already.
@@ -83,6 +84,18 @@ impl DestinationRecord {
     #[must_use]
     pub fn with_trace(self, traceparent: String, tracestate: String) -> Self {
         Self { traceparent, tracestate, ..self }
+    }
+}
+
+impl fmt::Debug for DestinationRecord {
+    /// Without payloads: what is printed ends in logs.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DestinationRecord")
+            .field("delivery_id", &self.delivery_id)
+            .field("function", &self.function)
+            .field("success", &self.success)
+            .field("json_bytes", &self.json.len())
+            .finish_non_exhaustive()
     }
 }
 

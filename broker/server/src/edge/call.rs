@@ -9,6 +9,7 @@ use trine_proto::v1::{
 };
 use trine_proto::{ASYNC_PAYLOAD_BYTES_MAX, SYNC_PAYLOAD_BYTES_MAX};
 
+use crate::clock::Clock;
 use crate::destinations::error_object;
 use crate::refusal::{invalid, invalid_setting, refuse};
 use crate::request_id;
@@ -40,12 +41,12 @@ pub(crate) fn target(request: &mut InvokeRequest) -> Result<Target, Refusal> {
     Ok(Target { name: std::mem::take(&mut request.function), qualifier, qualified })
 }
 
-/// The rest of a request; `now` is the broker's clock.
+/// The rest of a request.
 pub(crate) fn call(
     request: InvokeRequest,
     tag: u64,
     place: usize,
-    now: u64,
+    clock: &Clock,
 ) -> Result<Call, Refusal> {
     let kind = invocation_type(request.r#type)?;
     let log_tail = match LogType::try_from(request.log_type) {
@@ -56,7 +57,7 @@ pub(crate) fn call(
     let payload = payload(request.payload, kind)?;
     let mode = match kind {
         InvocationType::Event => CallMode::Event {
-            not_before: not_before(request.not_before_ms, now)?,
+            not_before: not_before(request.not_before_ms, clock)?,
             hops: 0,
             idempotency_key: idempotency_key(&request.idempotency_key)?,
         },
@@ -108,11 +109,11 @@ fn payload(payload: Bytes, kind: InvocationType) -> Result<Bytes, Refusal> {
     Ok(payload)
 }
 
-fn not_before(not_before_ms: Option<i64>, now: u64) -> Result<Option<u64>, Refusal> {
+fn not_before(not_before_ms: Option<i64>, clock: &Clock) -> Result<Option<u64>, Refusal> {
     let Some(at) = not_before_ms else { return Ok(None) };
     let at = u64::try_from(at)
         .map_err(|_| invalid("not_before_ms must be a time after 1970, in milliseconds."))?;
-    if at > now.saturating_add(DELAY_MS_MAX) {
+    if at > clock.now().saturating_add(DELAY_MS_MAX) {
         return Err(invalid("not_before_ms must be at most 15 days ahead."));
     }
     Ok(Some(at))

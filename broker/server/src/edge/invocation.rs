@@ -62,7 +62,7 @@ impl InvocationEdge {
             request.deadline_ms = Some(request.deadline_ms.map_or(wait, |own| own.min(wait)));
         }
         let target = call::target(&mut request)?;
-        let call = call::call(request, 0, 0, self.clock.now())?;
+        let call = call::call(request, 0, 0, &self.clock)?;
         call::response(self.shard.call(target, call).await?, self.durability)
     }
 

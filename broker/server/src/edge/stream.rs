@@ -104,14 +104,13 @@ impl StreamEdge {
     }
 
     fn decode(&self, frame: InvokeStreamRequest) -> (CallFrame, Vec<Reply>) {
-        let now = self.clock.now();
         let mut decoded =
             CallFrame { targets: Vec::new(), calls: Vec::with_capacity(frame.calls.len()) };
         let mut refused = Vec::new();
         for (place, StreamCall { call_id, request }) in frame.calls.into_iter().enumerate() {
             let request = request.unwrap_or_default();
             let outcome = if place < FRAME_CALLS_MAX {
-                Self::decode_call(request, call_id, now, &mut decoded)
+                self.decode_call(request, call_id, &mut decoded)
             } else {
                 Err(refuse(
                     Reason::InvalidArgument,
@@ -127,9 +126,9 @@ impl StreamEdge {
     }
 
     fn decode_call(
+        &self,
         mut request: InvokeRequest,
         call_id: u64,
-        now: u64,
         decoded: &mut CallFrame,
     ) -> Result<(), Refusal> {
         let same_as_before = request.function.is_empty() && !decoded.targets.is_empty();
@@ -142,7 +141,7 @@ impl StreamEdge {
             decoded.targets.push(call::target(&mut request)?);
         }
         let place = decoded.targets.len() - 1;
-        decoded.calls.push(call::call(request, call_id, place, now)?);
+        decoded.calls.push(call::call(request, call_id, place, &self.clock)?);
         Ok(())
     }
 }

@@ -206,7 +206,8 @@ impl Shard {
         let mode =
             CallMode::Event { not_before: None, hops, idempotency_key: Some(key.into_boxed_str()) };
         let call = Call { tag, target: 0, payload: record, mode, log_tail: false, extra };
-        self.call(caller, &target, call);
+        let request_id = self.new_request_id();
+        self.call(caller, request_id, &target, call);
     }
 
     pub(super) fn delivery_answer(&mut self, tag: u64, answer: Answer) {
