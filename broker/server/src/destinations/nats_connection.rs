@@ -154,10 +154,13 @@ impl NatsConnection {
 
     async fn said(&self, of: Refused<'_>) -> String {
         let mut seen = self.seen.clone();
-        match seen.wait_for(|seen| seen.refusal(&of).is_some()).await {
-            Ok(seen) => seen.refusal(&of).cloned().unwrap_or_default(),
+        // Its own statement: a borrow held over the wait below would tie the task to its thread.
+        let heard = seen.wait_for(|seen| seen.refusal(&of).is_some()).await;
+        let heard = heard.ok().and_then(|seen| seen.refusal(&of).cloned());
+        match heard {
+            Some(refusal) => refusal,
             // The connection has ended and nothing more is said on it.
-            Err(_) => std::future::pending().await,
+            None => std::future::pending().await,
         }
     }
 
