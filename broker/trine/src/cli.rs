@@ -10,7 +10,9 @@ use crate::commands::completions::CompletionsArguments;
 use crate::commands::function::FunctionCommand;
 use crate::commands::invocation::InvocationCommand;
 use crate::commands::invoke::InvokeArguments;
+use crate::commands::serve::ServeArguments;
 use crate::connection::BrokerUrl;
+use crate::demo::DemoArguments;
 use crate::exit::Exit;
 use crate::output::{Color, Format, Output};
 
@@ -61,6 +63,10 @@ impl Global {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Run a broker until a signal ends it.
+    Serve(ServeArguments),
+    /// Show everything in one process: a broker, workers, all three ways of invoking, and proof.
+    Demo(DemoArguments),
     /// Create, change and look at functions.
     #[command(subcommand)]
     Function(FunctionCommand),

@@ -9,9 +9,11 @@ pub(crate) mod completions;
 pub(crate) mod function;
 pub(crate) mod invocation;
 pub(crate) mod invoke;
+pub(crate) mod serve;
 
 use crate::cli::{Cli, Command};
 use crate::connection::{BrokerUrl, Connection};
+use crate::demo;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::log::{self, LogFormat};
@@ -31,10 +33,16 @@ impl Context {
 }
 
 pub(crate) fn run(cli: Cli, output: Output) -> Result<Exit, Failure> {
-    log::start(LogFormat::Human, "warn", cli.global.verbose);
+    let verbose = cli.global.verbose;
+    if !matches!(cli.command, Command::Serve(_)) {
+        log::start(LogFormat::Human, "warn", verbose);
+    }
     let context = Context { broker: cli.global.broker, output };
     match cli.command {
+        // It starts its log itself: that is configured, too.
+        Command::Serve(arguments) => serve::run(&output, verbose, arguments),
         Command::Completions(arguments) => completions::run(&arguments),
+        Command::Demo(arguments) => block_on(demo::run(&output, arguments)),
         Command::Function(command) => block_on(function::run(&context, command)),
         Command::Invoke(arguments) => block_on(invoke::run(&context, arguments)),
         Command::Invocation(command) => block_on(invocation::run(&context, command)),

@@ -44,7 +44,6 @@ pub(crate) fn parse_seconds(text: &str) -> Result<u32, DurationError> {
 }
 
 /// Exactly, in the notation that [`parse`] reads, in the longest unit that divides it.
-#[cfg(test)]
 pub(crate) fn show(duration: Duration) -> String {
     let ms = millis(duration);
     let (unit, unit_ms) = UNITS_MS

@@ -37,11 +37,13 @@ pub(crate) enum Exit {
     Protocol = 76,
     /// The broker's configuration forbids it.
     Forbidden = 77,
+    /// A second signal ended it before it had drained.
+    Interrupted = 130,
 }
 
 impl Exit {
     /// All of them, in the order of their numbers.
-    pub(crate) const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::Ok,
         Self::FunctionError,
         Self::Usage,
@@ -55,6 +57,7 @@ impl Exit {
         Self::Temporary,
         Self::Protocol,
         Self::Forbidden,
+        Self::Interrupted,
     ];
 
     /// The code that a refusal with `reason` ends in. Every retryable reason is
@@ -95,6 +98,7 @@ impl Exit {
             Self::Temporary => "refused for now, try again later",
             Self::Protocol => "the other side does not speak our protocol",
             Self::Forbidden => "forbidden by the broker's configuration",
+            Self::Interrupted => "ended by a second signal before it had drained",
         }
     }
 
@@ -129,7 +133,7 @@ mod tests {
     #[test]
     fn the_list_is_complete_and_in_order() {
         let numbers: Vec<u8> = Exit::ALL.iter().map(|exit| exit.number()).collect();
-        assert_eq!(numbers, [0, 1, 2, 64, 65, 66, 69, 70, 73, 74, 75, 76, 77]);
+        assert_eq!(numbers, [0, 1, 2, 64, 65, 66, 69, 70, 73, 74, 75, 76, 77, 130]);
         assert_eq!(Exit::table().lines().count(), 1 + numbers.len());
     }
 }

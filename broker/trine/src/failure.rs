@@ -8,7 +8,11 @@ use tonic::{Code, Status};
 use trine_proto::reason;
 use trine_proto::v1::{Reason, Refusal};
 
+use trine_broker::StartError;
+use trine_pollers::PollerError;
+
 use crate::advice::advice;
+use crate::config::{Fault, Faults};
 use crate::exit::Exit;
 use crate::output::Output;
 use crate::payload::PayloadError;
@@ -32,6 +36,18 @@ pub(crate) enum Failure {
     Foreign { broker: String, cause: String },
     #[error("reading or writing failed: {0}")]
     InputOutput(#[from] std::io::Error),
+    #[error(transparent)]
+    Configuration(#[from] Faults),
+    #[error(transparent)]
+    Start(#[from] StartError),
+    #[error(transparent)]
+    Poller(#[from] PollerError),
+    /// The broker in this process gave up.
+    #[error("the broker stopped: {0}")]
+    Stopped(String),
+    /// The demonstration did not get as far as a result.
+    #[error("the demo stopped: {0}")]
+    Demo(String),
 }
 
 impl Failure {
@@ -62,7 +78,11 @@ impl Failure {
             Self::Unreachable { .. } => Exit::Unreachable,
             Self::Refused(refusal) => Exit::of(refusal.reason()),
             Self::Foreign { .. } => Exit::Protocol,
-            Self::InputOutput(_) => Exit::InputOutput,
+            Self::Configuration(_) | Self::Poller(_) | Self::Start(StartError::NotLoopback(_)) => {
+                Exit::Configuration
+            }
+            Self::InputOutput(_) | Self::Start(_) | Self::Stopped(_) => Exit::InputOutput,
+            Self::Demo(_) => Exit::Internal,
         }
     }
 
@@ -108,7 +128,7 @@ impl Failure {
             ),
             Self::Foreign { .. } => Some("check --broker, and the version with `trine --version`"),
             Self::Usage(_) => Some("see `trine help`"),
-            Self::Payload(_) | Self::InputOutput(_) => None,
+            _ => None,
         }
     }
 }
@@ -116,7 +136,7 @@ impl Failure {
 /// A failure for programs. The codes of refusals are those of the contract; the others have a
 /// name of their own.
 #[derive(Debug, Serialize)]
-struct FailureView {
+struct FailureView<'a> {
     reason: &'static str,
     message: String,
     retryable: bool,
@@ -124,11 +144,13 @@ struct FailureView {
     retry_after_ms: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     advice: Option<&'static str>,
+    #[serde(skip_serializing_if = "<[Fault]>::is_empty")]
+    faults: &'a [Fault],
     exit: u8,
 }
 
-impl FailureView {
-    fn of(failure: &Failure) -> Self {
+impl<'a> FailureView<'a> {
+    fn of(failure: &'a Failure) -> Self {
         let (reason, retryable, retry_after_ms) = match failure {
             Failure::Refused(refusal) => {
                 let reason = refusal.reason();
@@ -140,10 +162,19 @@ impl FailureView {
             Failure::Unreachable { .. } => ("UNREACHABLE", true, None),
             Failure::Foreign { .. } => ("FOREIGN", false, None),
             Failure::InputOutput(_) => ("INPUT_OUTPUT", false, None),
+            Failure::Configuration(_) | Failure::Poller(_) => ("CONFIGURATION", false, None),
+            Failure::Start(_) => ("NOT_STARTED", false, None),
+            Failure::Stopped(_) => ("STOPPED", false, None),
+            Failure::Demo(_) => ("DEMO", false, None),
+        };
+        let faults = match failure {
+            Failure::Configuration(faults) => faults.0.as_slice(),
+            _ => &[],
         };
         Self {
             reason,
             message: failure.to_string(),
+            faults,
             retryable,
             retry_after_ms,
             advice: failure.advice(),

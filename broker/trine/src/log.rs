@@ -8,7 +8,7 @@ use clap::ValueEnum;
 use tracing_subscriber::EnvFilter;
 
 /// Overrides the level, in the notation of `tracing_subscriber::EnvFilter`.
-pub(crate) const FILTER_VARIABLE: &str = "TRINE_LOG";
+pub(crate) const FILTER_VARIABLE: &str = "TRINE_LOG_FILTER";
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -5,7 +5,9 @@
 mod advice;
 mod cli;
 mod commands;
+mod config;
 mod connection;
+mod demo;
 mod destination;
 mod duration;
 mod exit;

@@ -62,6 +62,10 @@ impl Output {
         matches!(self.format, Format::Json)
     }
 
+    pub(crate) const fn stdout_paint(&self) -> Paint {
+        self.stdout
+    }
+
     pub(crate) const fn stderr_paint(&self) -> Paint {
         self.stderr
     }

@@ -29,7 +29,7 @@ pub(crate) struct InvokeArguments {
     /// Name of the function.
     function: String,
     /// Payload: a JSON text, or - for stdin. Without one the function gets {}.
-    #[arg(conflicts_with = "file", allow_hyphen_values = true)]
+    #[arg(conflicts_with = "file", allow_negative_numbers = true)]
     payload: Option<String>,
     /// Read the payload from this file.
     #[arg(long, value_name = "PATH")]

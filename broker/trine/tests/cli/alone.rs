@@ -14,10 +14,12 @@ fn nobody() -> String {
 fn help_names_every_command_and_exit_code() {
     let run = trine(&["--help"]);
     assert_eq!(run.exit, 0);
-    for word in ["function", "invoke", "invocation", "broker", "bench", "completions"] {
+    for word in
+        ["serve", "demo", "function", "invoke", "invocation", "broker", "bench", "completions"]
+    {
         assert!(run.stdout.contains(&format!("\n  {word} ")), "{word}: {}", run.stdout);
     }
-    for code in [0, 1, 2, 64, 65, 66, 69, 70, 73, 74, 75, 76, 77] {
+    for code in [0, 1, 2, 64, 65, 66, 69, 70, 73, 74, 75, 76, 77, 130] {
         assert!(run.stdout.contains(&format!("\n  {code:>3}  ")), "{code}: {}", run.stdout);
     }
     assert!(!run.stdout.contains('\u{1b}'), "colour in a pipe");
@@ -26,6 +28,8 @@ fn help_names_every_command_and_exit_code() {
 #[test]
 fn every_command_has_help() {
     for line in [
+        "serve",
+        "demo",
         "function create",
         "function list",
         "function describe",

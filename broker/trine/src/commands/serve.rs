@@ -1,0 +1,210 @@
+//! `trine serve`: a broker and the pollers that its configuration names, in this process, until a
+//! signal or a failure ends it.
+//!
+//! It wires; what a broker or a poller does is theirs.
+
+mod print;
+mod signals;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use serde::Serialize;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use trine_broker::{Broker, StoreOption};
+use trine_pollers::{FilePollerOptions, PollerHandle, start_file_poller};
+
+use crate::commands::serve::print::SettingsView;
+use crate::commands::serve::signals::Signals;
+use crate::config::{Configuration, Entry, Environment, Flags};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::log;
+use crate::output::{Output, View};
+use crate::paint::Paint;
+
+/// Values come from flags, then from variables named TRINE_ and the key (TRINE_LIMITS_FUNCTIONS_MAX),
+/// then from the file, then from the defaults; --print-config shows all of them and where each
+/// came from. SIGTERM and SIGINT drain; a second one ends at once.
+#[derive(Debug, Args)]
+pub(crate) struct ServeArguments {
+    /// Configuration file (TOML); TRINE_CONFIG names it as well.
+    #[arg(long, value_name = "PATH")]
+    config: Option<PathBuf>,
+    /// Address and port to listen on, loopback only [default: 127.0.0.1:7400].
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<String>,
+    /// Folder of the embedded store [default: ./trine-data].
+    #[arg(long, value_name = "PATH")]
+    data_dir: Option<String>,
+    /// embedded, or memory, which forgets everything with the process [default: embedded].
+    #[arg(long, value_name = "STORE")]
+    store: Option<String>,
+    /// Take the time from `trine broker advance` instead of the machine's clock.
+    #[arg(long)]
+    virtual_time: bool,
+    /// How log lines look on stderr: human or json [default: human].
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<String>,
+    /// Set any other key, for example limits.account_concurrency=50; may be repeated.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
+    set: Vec<(String, String)>,
+    /// Print the configuration in force with its origins and start nothing.
+    #[arg(long)]
+    print_config: bool,
+}
+
+pub(crate) fn run(
+    output: &Output,
+    verbose: u8,
+    arguments: ServeArguments,
+) -> Result<Exit, Failure> {
+    let print_config = arguments.print_config;
+    let file = arguments.config.clone();
+    let configuration = Configuration::load(arguments.flags(), &Environment, file)?;
+    if print_config {
+        output.show(&SettingsView { configuration: &configuration.settings })?;
+        return Ok(Exit::Ok);
+    }
+    log::start(configuration.log_format, &configuration.log_filter, verbose);
+    let runtime = tokio::runtime::Runtime::new()?;
+    let end = runtime.block_on(serve(output, configuration));
+    // Whatever still runs was given its time.
+    runtime.shutdown_background();
+    end
+}
+
+impl ServeArguments {
+    /// What was given, by key. Values are checked where those of the other layers are, so that all
+    /// faults are reported together.
+    fn flags(self) -> Flags {
+        let named = [
+            ("listen", "--listen", self.listen),
+            ("data_dir", "--data-dir", self.data_dir),
+            ("store", "--store", self.store),
+            ("virtual_time", "--virtual-time", self.virtual_time.then(|| "true".to_owned())),
+            ("log.format", "--log-format", self.log_format),
+        ];
+        let mut flags: Flags = self
+            .set
+            .into_iter()
+            .map(|(key, text)| (key.clone(), Entry { text, place: format!("--set {key}") }))
+            .collect();
+        for (key, place, text) in named {
+            if let Some(text) = text {
+                flags.insert(key.to_owned(), Entry { text, place: place.to_owned() });
+            }
+        }
+        flags
+    }
+}
+
+fn pair(text: &str) -> Result<(String, String), &'static str> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("expected KEY=VALUE"),
+    }
+}
+
+async fn serve(output: &Output, configuration: Configuration) -> Result<Exit, Failure> {
+    // Before anything is started: a signal that comes early drains as one that comes late.
+    let mut signals = Signals::listen()?;
+    let drain = configuration.broker.timing.drain;
+    let ready = Ready::of(&configuration);
+    let mut broker = Broker::start(configuration.broker).await?;
+    let pollers = start_pollers(&broker, configuration.file_pollers)?;
+    output.show(&Ready { listening: format!("http://{}", broker.address()), ..ready })?;
+    tokio::select! {
+        reason = broker.stopped() => {
+            tracing::error!(%reason, "the broker stopped by itself");
+            return Err(Failure::Stopped(reason.to_string()));
+        }
+        signal = signals.next() => {
+            tracing::info!(signal, deadline = ?drain, "draining; a second signal ends at once");
+        }
+    }
+    tokio::select! {
+        () = drain_all(broker, pollers, drain) => Ok(Exit::Ok),
+        signal = signals.next() => {
+            tracing::warn!(signal, "ended at once by a second signal");
+            Ok(Exit::Interrupted)
+        }
+    }
+}
+
+fn start_pollers(
+    broker: &Broker,
+    options: Vec<FilePollerOptions>,
+) -> Result<Vec<PollerHandle>, Failure> {
+    let start = |options| Ok(start_file_poller(broker.channel(), options)?);
+    options.into_iter().map(start).collect()
+}
+
+/// Pollers first: what they have in flight ends through the broker.
+async fn drain_all(broker: Broker, pollers: Vec<PollerHandle>, drain: Duration) {
+    let deadline = Instant::now() + drain;
+    let mut ending = JoinSet::new();
+    for poller in pollers {
+        ending.spawn(poller.shutdown(drain));
+    }
+    while let Some(ended) = ending.join_next().await {
+        if let Ok(Err(error)) = ended {
+            tracing::warn!(%error, "a poller did not end cleanly");
+        }
+    }
+    let drained = broker.shutdown(deadline.saturating_duration_since(Instant::now())).await;
+    if drained.complete {
+        tracing::info!("drained");
+    } else {
+        tracing::warn!(attempts = drained.cut_off, "the deadline cut off running attempts");
+    }
+}
+
+/// What is printed when the broker takes requests. Programs wait for this line and take the
+/// address from it.
+#[derive(Debug, Serialize)]
+struct Ready {
+    listening: String,
+    version: &'static str,
+    store: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data_dir: Option<PathBuf>,
+    virtual_time: bool,
+    pollers: usize,
+    pid: u32,
+}
+
+impl Ready {
+    fn of(configuration: &Configuration) -> Self {
+        let (store, data_dir) = match &configuration.broker.store {
+            StoreOption::Memory => ("memory", None),
+            StoreOption::Embedded { dir } => ("embedded", Some(dir.clone())),
+        };
+        Self {
+            listening: String::new(),
+            version: env!("CARGO_PKG_VERSION"),
+            store,
+            data_dir,
+            virtual_time: configuration.broker.virtual_time,
+            pollers: configuration.file_pollers.len(),
+            pid: std::process::id(),
+        }
+    }
+}
+
+impl View for Ready {
+    fn text(&self, paint: Paint) -> String {
+        let mut text =
+            format!("trine {} listens on {}", self.version, paint.strong(&self.listening));
+        match &self.data_dir {
+            Some(dir) => text.push_str(&format!(", store in {}", dir.display())),
+            None => text.push_str(", store in memory"),
+        }
+        if self.virtual_time {
+            text.push_str(", virtual time");
+        }
+        text
+    }
+}

@@ -1,0 +1,148 @@
+//! The keys of the broker itself: names, defaults and bounds. The defaults are the library's.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use crate::config::resolver::Resolver;
+use crate::config::value::{Bytes, StoreKind};
+use trine_broker::{BrokerOptions, DestinationPolicy, Limits, NatsCredential, StoreOption, Timing};
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+pub(crate) fn resolve(resolver: &mut Resolver, data_dir: &Path) -> BrokerOptions {
+    let listen =
+        resolver.checked("listen", SocketAddr::from(([127, 0, 0, 1], 7400)), loopback_only);
+    let kind = resolver.value("store", StoreKind::Embedded);
+    BrokerOptions {
+        listen,
+        virtual_time: resolver.value("virtual_time", false),
+        limits: limits(resolver),
+        timing: timing(resolver),
+        destinations: destinations(resolver, data_dir),
+        store: match kind {
+            StoreKind::Embedded => StoreOption::Embedded { dir: data_dir.to_owned() },
+            StoreKind::Memory => StoreOption::Memory,
+        },
+        configuration: Vec::new(),
+    }
+}
+
+fn loopback_only(address: &SocketAddr) -> Result<(), String> {
+    if address.ip().is_loopback() {
+        return Ok(());
+    }
+    Err("refused: Trine has no authentication yet, so it listens on loopback only \
+         (127.0.0.1 or [::1]); put a proxy that authenticates before it"
+        .to_owned())
+}
+
+fn limits(resolver: &mut Resolver) -> Limits {
+    let default = Limits::default();
+    let account_concurrency =
+        resolver.within("limits.account_concurrency", default.account_concurrency, 1..=1_000_000);
+    let unreserved = "limits.unreserved_concurrency_min";
+    // Whoever sets a small account limit and nothing else must not have to know this key.
+    let unreserved_default = default.unreserved_concurrency_min.min(account_concurrency);
+    let unreserved_concurrency_min = resolver.within(unreserved, unreserved_default, 0..=1_000_000);
+    if unreserved_concurrency_min > account_concurrency {
+        resolver.contradiction(
+            unreserved,
+            format!("more than limits.account_concurrency, which is {account_concurrency}"),
+        );
+    }
+    let mut bytes =
+        |key, default, max| resolver.within(key, Bytes(default), Bytes(0)..=Bytes(max)).0;
+    let queue_bytes_max = bytes("limits.queue_bytes_max", default.queue_bytes_max, 1 << 50);
+    let payload_cache_bytes_max =
+        bytes("limits.payload_cache_bytes_max", default.payload_cache_bytes_max, 1 << 40);
+    let mut count = |key, default, from, to| resolver.within(key, default, from..=to);
+    Limits {
+        account_concurrency,
+        unreserved_concurrency_min,
+        queue_bytes_max,
+        payload_cache_bytes_max,
+        functions_max: count("limits.functions_max", default.functions_max, 1, 1_000_000),
+        sync_waiting_max: count("limits.sync_waiting_max", default.sync_waiting_max, 0, 10_000_000),
+        connections_max: count("limits.connections_max", default.connections_max, 1, 1_000_000),
+        queue_count_max: resolver.within(
+            "limits.queue_count_max",
+            default.queue_count_max,
+            1..=1_000_000_000,
+        ),
+        history_count_max: resolver.within(
+            "limits.history_count_max",
+            default.history_count_max,
+            0..=100_000_000,
+        ),
+        history_age: resolver.within(
+            "limits.history_age",
+            default.history_age,
+            Duration::ZERO..=365 * DAY,
+        ),
+    }
+}
+
+fn timing(resolver: &mut Resolver) -> Timing {
+    let default = Timing::default();
+    let mut time = |key, default, from, to| resolver.within(key, default, from..=to);
+    Timing {
+        placement_wait: time(
+            "timing.placement_wait",
+            default.placement_wait,
+            Duration::ZERO,
+            15 * MINUTE,
+        ),
+        heartbeat: time("timing.heartbeat", default.heartbeat, SECOND / 10, 5 * MINUTE),
+        stop_grace: time("timing.stop_grace", default.stop_grace, Duration::ZERO, 15 * MINUTE),
+        delivery_age_max: time(
+            "timing.delivery_age_max",
+            default.delivery_age_max,
+            MINUTE,
+            14 * DAY,
+        ),
+        drain: time("timing.drain", default.drain, Duration::ZERO, HOUR),
+    }
+}
+
+fn destinations(resolver: &mut Resolver, data_dir: &Path) -> DestinationPolicy {
+    let allow_internal_addresses = resolver.value("destinations.allow_internal_addresses", false);
+    let file_dir = resolver.value("destinations.file_dir", data_dir.join("destinations"));
+    let mut nats_credentials = Vec::new();
+    nats_credentials.extend(nats_credential(resolver, "destinations.nats_", String::new()));
+    for item in resolver.list("destinations.nats") {
+        let server = resolver.required(&format!("{item}.server"), host_and_port);
+        nats_credentials.extend(nats_credential(
+            resolver,
+            &format!("{item}."),
+            server.unwrap_or_default(),
+        ));
+    }
+    DestinationPolicy { allow_internal_addresses, file_dir: Some(file_dir), nats_credentials }
+}
+
+/// The credentials of one server; of every server without its own if `server` is empty.
+fn nats_credential(
+    resolver: &mut Resolver,
+    prefix: &str,
+    server: String,
+) -> Option<NatsCredential> {
+    let user_key = format!("{prefix}user");
+    let user: Option<String> = resolver.optional(&user_key, |_| Ok(()));
+    let secret = resolver.secret(&format!("{prefix}secret"));
+    if user.is_some() && secret.is_none() {
+        resolver.contradiction(&user_key, format!("a user needs {prefix}secret as well"));
+    }
+    secret.map(|secret| NatsCredential { server, user: user.unwrap_or_default(), secret })
+}
+
+#[expect(clippy::ptr_arg, reason = "the check of a `String` value")]
+fn host_and_port(server: &String) -> Result<(), String> {
+    match server.rsplit_once(':') {
+        Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok() => Ok(()),
+        _ => Err("expected HOST:PORT".to_owned()),
+    }
+}

@@ -1,0 +1,77 @@
+//! `serve` itself: ready, show, drain, and what it leaves on the disk.
+
+use crate::program::{Served, Serving, command};
+
+#[test]
+fn the_ready_line_says_where_it_listens() {
+    let served = Served::start();
+    assert!(served.url.starts_with("http://127.0.0.1:"), "{}", served.url);
+    assert_eq!(served.ready["virtual_time"], true);
+    assert_eq!(served.ready["store"], "embedded");
+    assert_eq!(served.ready["version"], env!("CARGO_PKG_VERSION"));
+}
+
+#[test]
+fn broker_show_has_the_configuration_with_its_origins() {
+    let served = Served::with(&["--store", "memory"], "[timing]\ndrain = '7s'\n");
+    let shown = served.json("broker show");
+    assert_eq!(shown["virtual_time"], false);
+    assert_eq!(shown["store"], "memory");
+    let settings = shown["configuration"].as_array().expect("a list");
+    let origin = |name: &str| {
+        let setting = settings.iter().find(|setting| setting["name"] == name);
+        setting.map(|setting| setting["origin"].clone()).unwrap_or_default()
+    };
+    assert_eq!(origin("timing.drain"), "file");
+    assert_eq!(origin("store"), "flag");
+    assert_eq!(origin("timing.heartbeat"), "default");
+}
+
+#[test]
+fn signals_drain_and_end_with_0() {
+    for signal in ["TERM", "INT"] {
+        let (exit, rest, _) = Served::start().end(signal);
+        assert_eq!(exit, Some(0), "{signal}");
+        assert!(rest.is_empty(), "stdout holds the ready line and nothing else: {rest}");
+    }
+}
+
+#[test]
+fn what_was_accepted_is_there_after_a_restart() {
+    let served = Served::start();
+    served.json("function create echo");
+    let accepted = served.json("invoke echo 1 --event");
+    assert_eq!(accepted["durability"], "local_disk");
+    let id = accepted["request_id"].as_str().expect("an id").to_owned();
+    let (exit, _, dir) = served.end("TERM");
+    assert_eq!(exit, Some(0));
+    let again = Served::on(dir, &["--virtual-time"], "");
+    assert_eq!(again.json(&format!("invocation show {id}"))["state"], "ready");
+    let _worker = Serving::start(&again);
+    assert_eq!(again.until_ended(&id)["state"], "succeeded");
+}
+
+#[test]
+fn a_folder_belongs_to_one_broker() {
+    let served = Served::start();
+    let data = served.path("data");
+    let second = command(&["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(&data).output();
+    let second = second.expect("it runs");
+    assert_ne!(second.status.code(), Some(0));
+    let text = String::from_utf8_lossy(&second.stderr);
+    assert!(text.contains("data"), "{text}");
+    assert_eq!(served.trine("function list").exit, 0);
+}
+
+#[test]
+fn a_file_in_the_configuration_is_tailed_into_its_function() {
+    let served = Served::with(
+        &[],
+        "[[poller.file]]\nname = 'orders'\npath = 'DIR/orders.jsonl'\nfunction = 'echo'\n",
+    );
+    assert_eq!(served.ready["pollers"], 1);
+    served.json("function create echo");
+    let _worker = Serving::start(&served);
+    std::fs::write(served.path("orders.jsonl"), "{\"order\":1}\n").expect("written");
+    served.until_metric("trine_invocations_total{function=\"echo\"} 1");
+}
