@@ -61,11 +61,20 @@ fn promises(batches: usize) -> Vec<(&'static str, String, f64)> {
     ]
 }
 
-/// The value of a series, whose labels are written in the order of their names, as Prometheus text
-/// has them.
+/// The value of a series; the order of its labels does not matter.
 fn sample(page: &str, series: &str) -> Option<f64> {
-    let value = |line: &str| line.strip_prefix(series)?.strip_prefix(' ')?.trim().parse().ok();
-    page.lines().find_map(value)
+    let wanted = name_and_labels(series);
+    let samples = page.lines().filter_map(|line| line.rsplit_once(' '));
+    let mut found = samples.filter(|(found, _)| name_and_labels(found) == wanted);
+    found.next()?.1.parse().ok()
+}
+
+/// Names of functions and conditions hold neither commas nor braces: no need to parse quotes.
+fn name_and_labels(series: &str) -> (&str, Vec<&str>) {
+    let (name, labels) = series.split_once('{').unwrap_or((series, ""));
+    let mut labels: Vec<&str> = labels.trim_end_matches('}').split(',').collect();
+    labels.sort_unstable();
+    (name, labels)
 }
 
 #[cfg(test)]
@@ -73,11 +82,13 @@ mod tests {
     use super::*;
 
     const PAGE: &str = "# HELP a_total Things.\n# TYPE a_total counter\n\
-                        a_total{function=\"f\"} 3\na_total{function=\"g\"} 0.5\nb 0\n";
+                        a_total{function=\"f\",by=\"x\"} 3\na_total{function=\"g\"} 0.5\nb 0\n";
 
     #[test]
-    fn a_series_is_found_by_its_whole_name() {
-        assert_eq!(sample(PAGE, "a_total{function=\"f\"}"), Some(3.0));
+    fn a_series_is_found_by_its_name_and_labels() {
+        assert_eq!(sample(PAGE, "a_total{function=\"f\",by=\"x\"}"), Some(3.0));
+        assert_eq!(sample(PAGE, "a_total{by=\"x\",function=\"f\"}"), Some(3.0));
+        assert_eq!(sample(PAGE, "a_total{function=\"f\"}"), None);
         assert_eq!(sample(PAGE, "a_total{function=\"g\"}"), Some(0.5));
         assert_eq!(sample(PAGE, "b"), Some(0.0));
         assert_eq!(sample(PAGE, "a_total"), None);
