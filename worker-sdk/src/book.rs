@@ -68,9 +68,12 @@ impl Book {
         }
     }
 
-    /// Enters an attempt whose handler is pending.
-    pub(crate) fn run(&self, lease: Lease, context: Context) {
-        self.lock().running.insert(lease, context);
+    /// Enters an attempt whose handler is pending, the last of `taken`: the broker must not get its
+    /// outcome before it has been told of its start. The connection learns of it by `settle`.
+    pub(crate) fn run(&self, lease: Lease, context: Context, taken: u64) {
+        let mut state = self.lock();
+        state.started += taken;
+        state.running.insert(lease, context);
     }
 
     /// Ends a running attempt with `outcome`.
@@ -370,7 +373,7 @@ mod tests {
     async fn ending_moves_an_attempt_from_running_to_waiting() {
         let book = opened();
         let lease = Lease { entry: 1, fence: 7 };
-        book.run(lease, Context::detached("f"));
+        book.run(lease, Context::detached("f"), 1);
         assert_eq!(book.running(), 1);
         book.end(lease, outcome(1, 1));
         assert_eq!((book.running(), book.settle(0, &mut Vec::new())), (0, 1));
@@ -382,7 +385,7 @@ mod tests {
         let book = opened();
         let lease = Lease { entry: 1, fence: 7 };
         let context = Context::detached("f");
-        book.run(lease, context.clone());
+        book.run(lease, context.clone(), 1);
         book.settle(2, &mut vec![outcome(2, 1)]);
         assert_eq!(book.abandon(), 1);
         assert!(context.cancellation().is_cancelled());

@@ -46,10 +46,14 @@ pub(crate) struct Intake {
 
 /// What the turn has done that the book does not hold yet.
 struct Turn {
+    /// Attempts taken that the book does not count yet.
     taken: u64,
+    /// Whether the connection has yet to be told that there is news.
+    unsettled: bool,
     outcomes: Vec<Outcome>,
     /// Slots that are free at least. Read anew from the book when used up, not for every attempt.
     free: usize,
+    begun: std::time::Instant,
     /// The last look at the clock: the end of one first poll is the start of the next.
     clock: std::time::Instant,
 }
@@ -65,8 +69,15 @@ impl Intake {
         slots: usize,
         response_bytes_max: usize,
     ) -> Self {
-        let turn =
-            Turn { taken: 0, outcomes: Vec::new(), free: 0, clock: std::time::Instant::now() };
+        let now = std::time::Instant::now();
+        let turn = Turn {
+            taken: 0,
+            unsettled: false,
+            outcomes: Vec::new(),
+            free: 0,
+            begun: now,
+            clock: now,
+        };
         Self { functions, book, slots, response_bytes_max, taking: true, turn }
     }
 
@@ -75,28 +86,36 @@ impl Intake {
         self.taking = false;
     }
 
-    /// Starts the attempts of one frame.
+    /// Starts the attempts of one frame. The turn goes on with the next frame if that is there
+    /// already; [`settle`](Self::settle) ends it.
     pub(crate) async fn take(&mut self, attempts: Vec<Attempt>) -> Result<(), Overrun> {
-        if attempts.is_empty() {
-            return Ok(());
-        }
         let received = Instant::now();
-        self.turn.clock = std::time::Instant::now();
+        let now = std::time::Instant::now();
+        if !self.turn.unsettled {
+            self.turn.begun = now;
+        }
+        self.turn.clock = now;
         self.turn.free = 0;
-        let mut begun = self.turn.clock;
         for attempt in attempts {
             self.start(attempt, received);
-            if self.turn.clock - begun > TURN_MAX {
+            if self.turn.clock - self.turn.begun > TURN_MAX {
                 self.settle()?;
                 tokio::task::yield_now().await;
                 self.turn.clock = std::time::Instant::now();
-                begun = self.turn.clock;
+                self.turn.begun = self.turn.clock;
             }
         }
-        self.settle()
+        Ok(())
     }
 
-    fn settle(&mut self) -> Result<(), Overrun> {
+    /// Whether attempts were taken since the last settling.
+    pub(crate) fn is_unsettled(&self) -> bool {
+        self.turn.unsettled
+    }
+
+    /// Enters the turn into the book, from which the connection takes it as one frame.
+    pub(crate) fn settle(&mut self) -> Result<(), Overrun> {
+        self.turn.unsettled = false;
         let taken = std::mem::take(&mut self.turn.taken);
         let waiting = self.book.settle(taken, &mut self.turn.outcomes);
         if waiting > 2 * self.slots + WAITING_SPARE { Err(Overrun) } else { Ok(()) }
@@ -106,6 +125,7 @@ impl Intake {
         let lease = Lease::from(&attempt);
         // Counted whether it starts or goes back: the broker counts what it sent.
         self.turn.taken += 1;
+        self.turn.unsettled = true;
         let index = usize::try_from(attempt.function_index).unwrap_or(usize::MAX);
         let has_slot = self.taking && self.has_slot();
         let Some(function) = self.functions.get(index).filter(|_| has_slot) else {
@@ -135,7 +155,7 @@ impl Intake {
                 return;
             }
         }
-        self.book.run(lease, context.clone());
+        self.book.run(lease, context.clone(), std::mem::take(&mut self.turn.taken));
         self.turn.free -= 1;
         let running = Running {
             lease,

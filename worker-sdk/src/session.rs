@@ -122,6 +122,10 @@ impl Session {
                     heard = Instant::now();
                     self.apply(frame, &mut phase).await?;
                 }
+                // Nothing more has arrived: the turn is over.
+                () = std::future::ready(()), if self.intake.is_unsettled() => {
+                    self.intake.settle().map_err(|_| Loss::Overrun)?;
+                }
                 () = book.idle(), if phase != Phase::Serving => return Ok(phase),
                 () = &mut alarm => match phase.patience_over() {
                     true => return Ok(phase),

@@ -20,6 +20,14 @@ fn double(channel: trine_worker::Channel) -> Worker {
         .function("double", |number: u64, _| async move { Ok::<_, Error>(number * 2) })
 }
 
+/// Answers with as many bytes as the payload says.
+fn fill(channel: trine_worker::Channel) -> Worker {
+    Worker::with_channel(channel).function_raw("fill", |payload: Bytes, _| async move {
+        let bytes: usize = serde_json::from_slice(&payload)?;
+        Ok::<_, Error>(Bytes::from(vec![b'1'; bytes]))
+    })
+}
+
 async fn for_ever(_: Bytes, _: Context) -> Result<Bytes, Error> {
     std::future::pending().await
 }
@@ -221,12 +229,9 @@ async fn a_handler_is_stopped_when_the_broker_asks_and_no_other() {
 #[tokio::test(start_paused = true)]
 async fn a_response_above_the_limit_is_lambdas_error() {
     let (mut peer, channel) = Peer::in_memory();
-    let worker = Worker::with_channel(channel)
-        .function("fill", |bytes: usize, _| async move { Ok::<_, Error>("x".repeat(bytes)) });
-    let _running = Running::start(worker);
+    let _running = Running::start(fill(channel));
     let mut session = peer.welcome().await;
-    // Two quotes make the text the largest response that is allowed, and one byte more too large.
-    session.attempts([attempt(1, "6291554"), attempt(2, "6291555")]).await;
+    session.attempts([attempt(1, "6291556"), attempt(2, "6291557")]).await;
     let outcomes = session.outcomes(2).await;
     assert!(matches!(&outcomes[0].result, Some(Answer::Response(text)) if text.len() == 6_291_556));
     let object = Bytes::from_static(
@@ -242,9 +247,7 @@ async fn a_response_above_the_limit_is_lambdas_error() {
 #[tokio::test(start_paused = true)]
 async fn many_large_outcomes_are_cut_into_frames() {
     let (mut peer, channel) = Peer::in_memory();
-    let worker = Worker::with_channel(channel)
-        .function("fill", |bytes: usize, _| async move { Ok::<_, Error>("x".repeat(bytes)) });
-    let _running = Running::start(worker);
+    let _running = Running::start(fill(channel));
     let mut session = peer.welcome().await;
     session.attempts((0..40).map(|entry| attempt(entry, "100000"))).await;
     let mut entries = Vec::new();
