@@ -16,7 +16,7 @@ impl Engine {
         request_id: RequestId,
         out: &mut Vec<Effect>,
     ) {
-        let Some(place) = self.by_request.get(&request_id).copied() else { return };
+        let Some(place) = self.find(request_id) else { return };
         let entry = &self.entries[place];
         if entry.state == State::Placing && entry.caller == caller {
             self.leave_placing(place, out);
@@ -31,7 +31,7 @@ impl Engine {
         before: u8,
         out: &mut Vec<Effect>,
     ) {
-        let Some(place) = self.by_request.get(&request_id).copied() else {
+        let Some(place) = self.find(request_id) else {
             return Self::refuse(caller, Refusal::UnknownInvocation, out);
         };
         let entry = &self.entries[place];
@@ -47,7 +47,7 @@ impl Engine {
                 let after = After::CancelAgain { request_id, caller, before: before + 1 };
                 return self.persist(Mutation::Barrier, after, out);
             }
-            State::Delivering { .. } | State::Ended => {
+            State::Delivering | State::Redelivering { .. } | State::Ended => {
                 return Self::refuse(caller, Refusal::InvocationFinished, out);
             }
             State::Placing => {

@@ -20,7 +20,7 @@ impl Engine {
     /// Hands the record to the shell.
     pub(crate) fn deliver(&mut self, place: u32, out: &mut Vec<Effect>) {
         let Some(end) = self.entries[place].ended().map(|ended| ended.end) else { return };
-        self.entries[place].state = State::Delivering { until: None };
+        self.entries[place].state = State::Delivering;
         let index = self.entries[place].function;
         if !self.wants_record(index, end) {
             // The destination was taken away meanwhile: the record is kept, where it can be seen.
@@ -42,9 +42,8 @@ impl Engine {
         out: &mut Vec<Effect>,
     ) {
         let place = entry.index;
-        let waiting = State::Delivering { until: None };
         let known = self.entries.get_exact(place, entry.generation);
-        if known.is_none_or(|known| known.state != waiting) {
+        if known.is_none_or(|known| known.state != State::Delivering) {
             return;
         }
         let function = self.function_id(self.entries[place].function);
@@ -63,7 +62,7 @@ impl Engine {
         {
             return self.delivery_over(place, Delivery::Undelivered, out);
         }
-        self.entries[place].state = State::Delivering { until: Some(until) };
+        self.entries[place].state = State::Redelivering { until };
         self.entry_timers.set(place, until);
         self.changed(place, out);
     }

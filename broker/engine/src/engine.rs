@@ -6,6 +6,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 
 use crate::entry::Entry;
 use crate::function::{Account, Function};
+use crate::index::Index;
 use crate::list::List;
 use crate::record::After;
 use crate::slab::Slab;
@@ -30,7 +31,7 @@ pub struct Engine {
     pub(crate) account: Account,
 
     pub(crate) entries: Slab<Entry>,
-    pub(crate) by_request: HashMap<RequestId, u32, BuildHasherDefault<IdHasher>>,
+    pub(crate) by_request: Index,
     pub(crate) next_seq: u64,
     pub(crate) queued: u64,
     pub(crate) queued_bytes: u64,
@@ -75,7 +76,7 @@ impl Engine {
             next_function: 1,
             account: Account::default(),
             entries: Slab::new(),
-            by_request: HashMap::default(),
+            by_request: Index::new(),
             next_seq: 1,
             queued: 0,
             queued_bytes: 0,
@@ -160,6 +161,12 @@ impl Engine {
         self.forget(out);
     }
 
+    /// The place of an invocation.
+    #[inline]
+    pub(crate) fn find(&self, request_id: RequestId) -> Option<u32> {
+        self.by_request.get(&self.entries, request_id)
+    }
+
     pub(crate) fn refuse(caller: Caller, refusal: Refusal, out: &mut Vec<Effect>) {
         out.push(Effect::Reply { caller, answer: Answer::Refused(refusal) });
     }
@@ -175,31 +182,6 @@ impl Engine {
         if entry.event {
             out.push(Effect::Changed { request_id: entry.request_id });
         }
-    }
-}
-
-/// Request ids are made by the shell and carry 62 random bits of their own at the low end.
-#[derive(Debug, Default, Clone, Copy)]
-pub(crate) struct IdHasher(u64);
-
-impl Hasher for IdHasher {
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.write_u64(u64::from(*byte));
-        }
-    }
-
-    fn write_u64(&mut self, value: u64) {
-        self.0 = (self.0 ^ value).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    }
-
-    fn write_u128(&mut self, value: u128) {
-        let half = |bits: u128| u64::try_from(bits & u128::from(u64::MAX)).unwrap_or(0);
-        self.0 = (half(value >> 64) ^ half(value)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
     }
 }
 

@@ -9,6 +9,7 @@
 //!                              └────────────────────────────┴─ never started: Ready, or Scheduled
 //!         Saving(end) ─┬─ destination ─▶ Delivering ─▶ Saving(delivery) ─▶ Ended ─▶ Saving(redrive) ─▶ Ended
 //!                      └─ none ────────▶ Ended ─▶ gone (forgotten)
+//!         Delivering ──not taken──▶ Redelivering ──its time──▶ Delivering
 //!         cancelled, too old, switched off: from Scheduled, Ready or Running to Saving(end)
 //! ```
 
@@ -63,8 +64,10 @@ pub(crate) enum State {
     Placing,
     /// Under the lease `lease`.
     Running,
-    /// Ended, its record is with the shell (`None`) or waits for its next try; then its timer is set.
-    Delivering { until: Option<Millis> },
+    /// Ended, its record is with the shell.
+    Delivering,
+    /// Ended, its record waits for its next try; its timer is set.
+    Redelivering { until: Millis },
     /// In a history queue.
     Ended,
 }

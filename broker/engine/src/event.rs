@@ -98,8 +98,8 @@ impl Engine {
                 Self::refuse(caller, refusal, out);
                 self.leave_placing(place, out);
             }
-            State::Delivering { .. } => self.deliver(place, out),
-            State::Saving | State::Ready | State::Running | State::Ended => {}
+            State::Redelivering { .. } => self.deliver(place, out),
+            State::Saving | State::Ready | State::Running | State::Delivering | State::Ended => {}
         }
     }
 

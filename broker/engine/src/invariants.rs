@@ -177,11 +177,10 @@ impl Engine {
         let (mut queued, mut bytes, mut ended, mut placing) = (0, 0, 0, 0);
         let mut ready: BTreeMap<u32, u32> = BTreeMap::new();
         for (index, entry) in self.entries.iter() {
-            let timed = match entry.state {
-                State::Scheduled { .. } | State::Placing => true,
-                State::Delivering { until } => until.is_some(),
-                _ => false,
-            };
+            let timed = matches!(
+                entry.state,
+                State::Scheduled { .. } | State::Placing | State::Redelivering { .. }
+            );
             if timed != self.entry_timers.deadline(index).is_some() {
                 return Err(format!("INV-6: entry {index} is {:?}", entry.state));
             }

@@ -149,9 +149,8 @@ impl Engine {
 
     /// Gives an entry its place, with its payload, and counts it.
     pub(crate) fn insert_entry(&mut self, entry: Entry, out: &mut Vec<Effect>) -> u32 {
-        let request_id = entry.request_id;
         let (place, generation) = self.insert_counted(entry);
-        self.by_request.insert(request_id, place);
+        self.by_request.insert(&self.entries, place);
         out.push(Effect::Hold { entry: EntryId { index: place, generation } });
         place
     }
@@ -183,20 +182,19 @@ impl Engine {
     /// Takes an entry out of the engine for good; it is in no queue any more.
     pub(crate) fn remove_entry(&mut self, place: u32, out: &mut Vec<Effect>) {
         let generation = self.entries.generation(place);
-        let Some(entry) = self.entries.remove(place) else { return };
+        let entry = &self.entries[place];
+        let index = entry.function;
+        self.by_request.remove(entry.request_id, place);
+        if let Some(idempotency) = entry.rare.as_ref().and_then(|rare| rare.idempotency.as_ref()) {
+            let keys = &mut self.functions[index].idempotency;
+            if keys.get(&idempotency.key) == Some(&place) {
+                keys.remove(&idempotency.key);
+            }
+        }
+        self.entries.vacate(place);
         self.entry_timers.clear(place);
-        if self.by_request.get(&entry.request_id) == Some(&place) {
-            self.by_request.remove(&entry.request_id);
-        }
-        let function = &mut self.functions[entry.function];
-        let idempotency = entry.rare.as_ref().and_then(|rare| rare.idempotency.as_ref());
-        if let Some(idempotency) = idempotency
-            && function.idempotency.get(&idempotency.key) == Some(&place)
-        {
-            function.idempotency.remove(&idempotency.key);
-        }
         out.push(Effect::Release { entry: EntryId { index: place, generation } });
-        self.leave_function(entry.function);
+        self.leave_function(index);
     }
 
     pub(crate) fn throttled(&self, index: u32, reason: Throttle, out: &mut Vec<Effect>) {

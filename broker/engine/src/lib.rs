@@ -24,6 +24,7 @@ mod function;
 mod functions;
 mod history;
 mod ids;
+mod index;
 mod input;
 mod invariants;
 mod invoke;

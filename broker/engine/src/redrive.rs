@@ -13,7 +13,7 @@ impl Engine {
         new_request_id: RequestId,
         out: &mut Vec<Effect>,
     ) {
-        let Some(place) = self.by_request.get(&request_id).copied() else {
+        let Some(place) = self.find(request_id) else {
             return Self::refuse(caller, Refusal::UnknownInvocation, out);
         };
         let entry = &self.entries[place];
@@ -66,7 +66,7 @@ impl Engine {
         self.entries[old].state = State::Saving;
         self.functions[index].unsettled += 1;
         let (new, _) = self.insert_counted(entry);
-        self.by_request.insert(new_request_id, new);
+        self.by_request.insert(&self.entries, new);
         let new_record = self.record(new, EventStage::Waiting { due_at: self.now, retry: false });
         let mutation = Mutation::Redrive { old: old_record, new: new_record };
         self.persist(mutation, After::Redriven { old, new, at: self.now, caller }, out);

@@ -5,7 +5,7 @@ use crate::entry::{Entry, Rare, State};
 use crate::function::{Function, Life};
 use crate::record::{Delivery, End, EventRecord, EventStage, FunctionRecord};
 use crate::retry::retry_delay_ms;
-use crate::{Effect, Engine, EntryId, FunctionName, FunctionSettings, Millis};
+use crate::{Effect, Engine, FunctionName, FunctionSettings, Millis};
 
 impl Engine {
     /// Takes a function as it was stored. All functions come before the first event.
@@ -87,7 +87,7 @@ impl Engine {
 
     fn restore_ended(&mut self, mut entry: Entry, pending: bool) {
         if pending {
-            entry.state = State::Delivering { until: Some(self.now) };
+            entry.state = State::Redelivering { until: self.now };
             let place = self.insert_restored(entry);
             self.entry_timers.set(place, self.now);
             return;
@@ -106,10 +106,8 @@ impl Engine {
     }
 
     fn insert_restored(&mut self, entry: Entry) -> u32 {
-        let request_id = entry.request_id;
-        let (index, generation) = self.insert_counted(entry);
-        let place = EntryId { index, generation }.index;
-        self.by_request.insert(request_id, place);
+        let (place, _) = self.insert_counted(entry);
+        self.by_request.insert(&self.entries, place);
         place
     }
 

@@ -39,6 +39,7 @@ impl<T> Slab<T> {
     }
 
     /// Puts `value` into a place; returns the place and its generation.
+    #[inline]
     pub(crate) fn insert(&mut self, value: T) -> (u32, u32) {
         self.len += 1;
         if let Some(place) = self.places.get_mut(self.free_head as usize) {
@@ -54,6 +55,17 @@ impl<T> Slab<T> {
         assert!(index != NONE, "a table of 2^32 places is full");
         self.places.push(Place { generation: 0, tenant: Tenant::Held(value) });
         (index, 0)
+    }
+
+    /// Drops the tenant where it is; [`Slab::remove`] would move it out first.
+    pub(crate) fn vacate(&mut self, index: u32) {
+        if let Some(place) = self.places.get_mut(index as usize)
+            && let Tenant::Held(_) = place.tenant
+        {
+            place.tenant = Tenant::Free { next: self.free_head };
+            self.free_head = index;
+            self.len -= 1;
+        }
     }
 
     pub(crate) fn remove(&mut self, index: u32) -> Option<T> {

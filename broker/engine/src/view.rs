@@ -80,7 +80,7 @@ impl Engine {
     /// What clients see of an invocation.
     #[must_use]
     pub fn invocation(&self, request_id: RequestId) -> Option<InvocationView> {
-        let place = *self.by_request.get(&request_id)?;
+        let place = self.find(request_id)?;
         Some(self.view(place))
     }
 
@@ -153,7 +153,7 @@ impl Engine {
     /// The one thing that an invocation waits for.
     #[must_use]
     pub fn explain(&self, request_id: RequestId) -> Option<Blocker> {
-        let place = *self.by_request.get(&request_id)?;
+        let place = self.find(request_id)?;
         let entry = &self.entries[place];
         Some(match entry.state {
             State::Ended => Blocker::Finished,
@@ -161,9 +161,8 @@ impl Engine {
             State::Saving => Blocker::Store,
             State::Scheduled { due_at, retry: true } => Blocker::RetryWait(due_at),
             State::Scheduled { due_at, retry: false } => Blocker::NotBefore(due_at),
-            State::Delivering { until } => {
-                Blocker::Destination { until: until.unwrap_or(self.now) }
-            }
+            State::Delivering => Blocker::Destination { until: self.now },
+            State::Redelivering { until } => Blocker::Destination { until },
             State::Placing => self.slot_blocker(
                 entry.function,
                 self.entry_timers.deadline(place).unwrap_or(self.now),

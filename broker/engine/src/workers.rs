@@ -6,6 +6,9 @@ use crate::function::Link;
 use crate::worker::{Fleet, LeasePhase, Worker};
 use crate::{Answer, Caller, Effect, Engine, Fact, FunctionName, Refusal, Throttle, WorkerId};
 
+/// Slots whose leases have room from the start.
+const SLOTS_USUAL: u32 = 64;
+
 impl Engine {
     pub(crate) fn worker_joined(
         &mut self,
@@ -29,7 +32,8 @@ impl Engine {
             started: 0,
             draining: false,
             listed: false,
-            leases: Vec::new(),
+            // For the usual worker, so that its first attempts allocate nothing.
+            leases: Vec::with_capacity(slots.min(SLOTS_USUAL) as usize),
         };
         let (index, generation) = self.workers.insert(worker);
         let joined = &mut self.fleets[fleet];
