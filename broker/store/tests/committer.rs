@@ -1,5 +1,7 @@
 //! Group commit: what shares a commit, what each ticket is told, and what ends it.
 
+#![allow(clippy::unwrap_used, reason = "a panic here is a failed test")]
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};

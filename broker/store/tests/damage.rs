@@ -2,6 +2,8 @@
 //!
 //! A failure prints its seed; `TRINE_SEED=n` runs that one alone, `TRINE_SEEDS=n` the first n.
 
+#![allow(clippy::unwrap_used, reason = "a panic here is a failed test")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -234,9 +236,10 @@ fn a_damaged_record_is_named_by_the_scan_and_a_blob_by_its_get() {
 fn a_log_that_was_deleted_or_cut_is_missed() {
     let filled = Filled::new(Engine::SQLITE);
     let log = "shard-00000.db-wal";
-    let length = fs::metadata(filled.killed.path().join(log)).unwrap().len();
-    for kept in [0, 10, 32, length / 3, length - 1] {
-        let kept = usize::try_from(kept).unwrap();
+    // The log has blocks ahead of its frames; cutting those off loses nothing.
+    let bytes = fs::read(filled.killed.path().join(log)).unwrap();
+    let used = bytes.iter().rposition(|byte| *byte != 0).unwrap() + 1;
+    for kept in [0, 10, 32, used / 3, used - 1] {
         let scratch = filled.damaged(&filled.killed, log, |bytes| bytes.truncate(kept));
         expect_missed(scratch.path());
         // What was found is evidence: a second start says the same.

@@ -1,5 +1,7 @@
 //! What a store directory refuses, and how it says so.
 
+#![allow(clippy::unwrap_used, reason = "a panic here is a failed test")]
+
 use std::fs;
 use std::path::Path;
 

@@ -3,6 +3,8 @@
 //! Full is refused and over as soon as there is space; a failed write or fsync ends the shard. The
 //! two tests that need a small file system or `strace` say so and pass where there is none.
 
+#![allow(clippy::unwrap_used, reason = "a panic here is a failed test")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use super::{Draw, Home, SHARD, scanned};
 use crate::{Batch, Fence, Key, Op, Seq, Store, Table};
 
-const SEEDS: u64 = 12;
-const STEPS: u64 = 150;
+const SEEDS: u64 = 6;
+const STEPS: u64 = 100;
 
 pub fn any_history_matches_a_map(home: &dyn Home) {
     let one = std::env::var("TRINE_SEED").ok().map(|seed| seed.parse().unwrap());

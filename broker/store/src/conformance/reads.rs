@@ -80,7 +80,7 @@ pub fn a_scan_ends_at_the_first_error(home: &dyn Home) {
 }
 
 pub fn readers_see_whole_rows_that_never_go_back(home: &dyn Home) {
-    const VERSIONS: u64 = 200;
+    const VERSIONS: u64 = 80;
     let (store, fence) = owned(home);
     // Two rows that always hold the same version, each many times over.
     let write = |version: u64| {

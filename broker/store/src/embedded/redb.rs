@@ -124,9 +124,9 @@ impl Engine for RedbFile {
     fn check(&mut self, report: &mut ShardReport) {
         match self.database.check_integrity() {
             Ok(true) => {}
-            Ok(false) => report.problems.push(self.failed(redb::Error::Corrupted(
-                "the check of its structure failed".to_owned(),
-            ))),
+            Ok(false) => report.problems.push(
+                self.failed(redb::Error::Corrupted("the check of its structure failed".to_owned())),
+            ),
             Err(error) => report.problems.push(self.failed(error.into())),
         }
         let mut visit = |_: Key, body: &[u8]| {

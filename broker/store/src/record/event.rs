@@ -8,7 +8,7 @@ use trine_engine::{
 
 use super::BadField;
 
-/// A waiting event takes about 55 bytes and the length of the function's name; a million of them
+/// A waiting event takes about 45 bytes and the length of the function's name; a million of them
 /// are read at start.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct Event {

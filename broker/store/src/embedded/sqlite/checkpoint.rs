@@ -4,9 +4,7 @@
 //! drops the error: an fsync that failed would be tried again as if nothing had happened. Does not
 //! know what is in the log.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write as _};
-use std::path::PathBuf;
+use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -21,13 +19,7 @@ use crate::embedded::durable;
 ///
 /// Below 4062, where SQLite needs a second piece of its log index: growing that on a full disk
 /// fails after the commit is in the log, which would turn a refusal into an unknown outcome.
-const LOG_PAGES_MAX: u32 = 2000;
-
-/// Room in the log for the commit that goes over [`LOG_PAGES_MAX`], in pages.
-const LOG_PAGES_SPARE: usize = 1000;
-
-/// A page in the log, with the header before it.
-const LOG_FRAME_BYTES: usize = PAGE_BYTES as usize + 24;
+pub(super) const LOG_PAGES_MAX: u32 = 2000;
 
 /// Pages in the log as of the newest commit.
 #[derive(Clone, Debug, Default)]
@@ -44,7 +36,7 @@ impl LogPages {
         Ok(pages)
     }
 
-    fn count(&self) -> u32 {
+    pub(super) fn count(&self) -> u32 {
         self.0.load(Ordering::Relaxed)
     }
 }
@@ -66,46 +58,13 @@ pub(super) fn if_due(
     }
 }
 
-/// Empties the log of an earlier process, checks that the file is as long as it says, and gives the log its blocks.
+/// Empties the log of an earlier process and checks that the file is as long as it says.
 pub(super) fn all(connection: &Connection, file: &File) -> Result<(), StoreError> {
     match run(connection, "TRUNCATE") {
-        Ok(()) => {
-            expect_length(connection, file)?;
-            give_blocks(file).map_err(|error| durable::refused("extend", &log_path(file), &error))
-        }
+        Ok(()) => expect_length(connection, file),
         Err(error) if error::is_disk_full(&error) => Ok(()),
         Err(error) => Err(failed(file, &error)),
     }
-}
-
-/// Fills the empty log with zeros, durably, before the first commit needs the room. An fsync of blocks that exist
-/// costs a tenth of one that also has to record a longer file (measured: 6257 against 484 a second), and the log is
-/// written over from its beginning ever after. Zeros are no log header, so a recovery takes it for empty.
-fn give_blocks(file: &File) -> io::Result<()> {
-    let path = log_path(file);
-    // SQLite locks the database and the log's index, never the log: opening it here drops no lock.
-    let mut log = match OpenOptions::new().write(true).open(&path) {
-        Ok(log) => log,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error),
-    };
-    if log.metadata()?.len() > 0 {
-        // A reader kept the log from being emptied; it has its blocks then.
-        return Ok(());
-    }
-    let zeros = vec![0; LOG_FRAME_BYTES * 64];
-    let chunks = (LOG_PAGES_MAX as usize + LOG_PAGES_SPARE).div_ceil(64);
-    match (0..chunks).try_for_each(|_| log.write_all(&zeros)).and_then(|()| log.sync_all()) {
-        // A disk this full has its own worries; commits find out for themselves.
-        Err(error) if error.kind() == io::ErrorKind::StorageFull => log.set_len(0),
-        other => other,
-    }
-}
-
-fn log_path(file: &File) -> PathBuf {
-    let mut name = file.path.as_os_str().to_owned();
-    name.push("-wal");
-    PathBuf::from(name)
 }
 
 pub(super) fn run(connection: &Connection, mode: &str) -> rusqlite::Result<()> {

@@ -5,6 +5,7 @@
 
 mod checkpoint;
 mod error;
+mod log_room;
 mod open;
 mod read;
 mod schema;

@@ -5,6 +5,7 @@
 use rusqlite::{CachedStatement, Connection, TransactionBehavior, params};
 
 use super::checkpoint::{self, LogPages};
+use super::log_room::LogRoom;
 use super::schema::{Counts, File, StateRow};
 use super::{error, open};
 use crate::embedded::engine::State;
@@ -15,6 +16,8 @@ pub(super) struct Writer {
     connection: Connection,
     file: File,
     log_pages: LogPages,
+    /// `None` until the log of an earlier process has been accepted and emptied.
+    log_room: Option<LogRoom>,
     row: StateRow,
 }
 
@@ -31,7 +34,7 @@ impl Writer {
         let log_pages =
             LogPages::watch(&mut connection).map_err(|error| error::prepare(&file, &error))?;
         let row = StateRow::read(&connection, &file)?;
-        Ok(Self { connection, file, log_pages, row })
+        Ok(Self { connection, file, log_pages, log_room: None, row })
     }
 
     pub(super) fn row(&self) -> StateRow {
@@ -40,6 +43,7 @@ impl Writer {
 
     pub(super) fn accept(&mut self) -> Result<(), StoreError> {
         checkpoint::all(&self.connection, &self.file)?;
+        self.log_room = Some(LogRoom::open(&self.file)?);
         open::keep_log_on_close(&self.connection, false)
             .map_err(|error| error::prepare(&self.file, &error))
     }
@@ -56,6 +60,9 @@ impl Writer {
 
     fn checkpoint_and_commit(&mut self, writes: &[&Op], next: State) -> Result<(), StoreError> {
         checkpoint::if_due(&self.connection, &self.log_pages, &self.file)?;
+        if let Some(room) = &mut self.log_room {
+            room.keep_ahead(self.log_pages.count())?;
+        }
         let mut row = StateRow { state: next, ..self.row };
         match self.commit(writes, &mut row) {
             Ok(()) => {
