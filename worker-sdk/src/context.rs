@@ -44,6 +44,7 @@ pub struct Context {
 struct Fields {
     request_id: String,
     function: Arc<str>,
+    /// Empty: the caller gave the plain name.
     invoked_function: String,
     version: String,
     attempt: u32,
@@ -68,7 +69,7 @@ impl Context {
             fields: Arc::new(Fields {
                 request_id: "00000000-0000-0000-0000-000000000000".to_owned(),
                 function: function.into(),
-                invoked_function: function.to_owned(),
+                invoked_function: String::new(),
                 version: "$LATEST".to_owned(),
                 attempt: 1,
                 received,
@@ -123,7 +124,8 @@ impl Context {
     /// The name as the caller gave it, with its qualifier if there was one: `hello:live`.
     #[must_use]
     pub fn invoked_function(&self) -> &str {
-        &self.fields.invoked_function
+        let invoked = &self.fields.invoked_function;
+        if invoked.is_empty() { &self.fields.function } else { invoked }
     }
 
     /// `$LATEST` or a version number.
@@ -260,6 +262,7 @@ mod tests {
     #[tokio::test]
     async fn a_log_is_kept_only_when_asked_for() {
         let silent = Context::of(Attempt::default(), "f".into(), Instant::now());
+        assert_eq!(silent.invoked_function(), "f");
         silent.log("lost");
         assert!(!silent.logs() && silent.take_log(LogEnd::Success).is_empty());
 

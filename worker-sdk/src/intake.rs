@@ -27,8 +27,8 @@ use crate::outcome::{Lease, Stopped};
 /// connection is served however many attempts came at once.
 const TURN_MAX: Duration = Duration::from_micros(500);
 
-/// Outcomes that may wait beside one per slot and direction. A broker that keeps to its credit never
-/// gets near; one that does not must not fill the worker's memory.
+/// Outcomes that may wait beside two a slot. A broker that keeps to its credit never gets near; one
+/// that does not must not fill the worker's memory.
 const WAITING_SPARE: usize = 64;
 
 /// What a handler gets in the place of an empty payload (LS 1.1).

@@ -16,7 +16,7 @@ use crate::connection::{BrokerUrl, Connection};
 use crate::demo;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::log::{self, LogFormat};
+use crate::log;
 use crate::output::Output;
 
 /// What a client command works with.
@@ -35,7 +35,7 @@ impl Context {
 pub(crate) fn run(cli: Cli, output: Output) -> Result<Exit, Failure> {
     let verbose = cli.global.verbose;
     if !matches!(cli.command, Command::Serve(_)) {
-        log::start(LogFormat::Human, "warn", verbose);
+        log::start_quiet(verbose)?;
     }
     let context = Context { broker: cli.global.broker, output };
     match cli.command {

@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use crate::config::file::File;
 use crate::config::layers::Layers;
 use crate::config::resolver::Resolver;
-use crate::log::LogFormat;
+use crate::log::{self, LogFormat};
 use trine_broker::BrokerOptions;
 use trine_pollers::FilePollerOptions;
 
@@ -54,7 +54,8 @@ impl Configuration {
         let data_dir = resolver.value("data_dir", PathBuf::from("./trine-data"));
         let mut broker = broker::resolve(&mut resolver, &data_dir);
         let log_format = resolver.value("log.format", LogFormat::Human);
-        let log_filter = resolver.value("log.filter", "info".to_owned());
+        let log_filter =
+            resolver.checked("log.filter", "info".to_owned(), |filter: &String| log::check(filter));
         let file_pollers = poller::resolve(&mut resolver, &data_dir);
         let settings = resolver.finish()?;
         broker.configuration = settings

@@ -26,11 +26,12 @@ use crate::demo::teller::Teller;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::Output;
+use crate::signals::Signals;
 
 /// The whole demo takes about two seconds; a machine may be slow, but not this slow.
 const DEMO_WAIT: Duration = Duration::from_secs(120);
 
-/// Nothing is left behind, unless --data-dir or --keep is given. The exit code is 0 only if
+/// Nothing is left behind, unless --data-dir is given. The exit code is 0 only if
 /// everything was as promised.
 #[derive(Debug, Args)]
 pub(crate) struct DemoArguments {
@@ -47,33 +48,33 @@ pub(crate) struct DemoArguments {
 
 pub(crate) async fn run(output: &Output, arguments: DemoArguments) -> Result<Exit, Failure> {
     let teller = Teller::new(*output);
-    let mut stage = Stage::set(arguments.data_dir, arguments.listen).await?;
-    stage.introduce(&teller)?;
-    let played = tokio::time::timeout(DEMO_WAIT, play(&mut stage, &teller)).await;
-    let view = match played {
-        Ok(Ok(view)) => view,
-        Ok(Err(failure)) => {
-            stage.clear().await;
-            return Err(failure);
+    let mut signals = Signals::listen()?;
+    let stage = Stage::set(arguments.data_dir, arguments.listen).await?;
+    let end = tokio::select! {
+        end = show(&stage, &teller, output) => end,
+        () = tokio::time::sleep(DEMO_WAIT) => {
+            Err(Failure::Demo(format!("it was not done after {} s", DEMO_WAIT.as_secs())))
         }
-        Err(_) => {
-            stage.clear().await;
-            let seconds = DEMO_WAIT.as_secs();
-            return Err(Failure::Demo(format!("it was not done after {seconds} s")));
-        }
+        _ = signals.next() => Ok(Exit::Interrupted),
     };
-    output.show(&view)?;
-    if arguments.keep {
+    if arguments.keep && matches!(end, Ok(Exit::Ok | Exit::Internal)) {
         stage.invite(&teller)?;
-        tokio::signal::ctrl_c().await?;
+        signals.next().await;
     }
     stage.clear().await;
-    Ok(if view.kept { Exit::Ok } else { Exit::Internal })
+    end
+}
+
+async fn show(stage: &Stage, teller: &Teller, output: &Output) -> Result<Exit, Failure> {
+    stage.introduce(teller)?;
+    let view = play(stage, teller).await?;
+    output.show(&view)?;
+    Ok(if view.kept() { Exit::Ok } else { Exit::Internal })
 }
 
 /// The acts in an order in which virtual time moves only while no function runs: a function
 /// timeout is counted in it, too.
-async fn play(stage: &mut Stage, teller: &Teller) -> Result<DemoView, Failure> {
+async fn play(stage: &Stage, teller: &Teller) -> Result<DemoView, Failure> {
     let started = Instant::now();
     let mut facts = Vec::new();
     facts.extend(act::synchronous::play(stage, teller).await?);
@@ -81,5 +82,5 @@ async fn play(stage: &mut Stage, teller: &Teller) -> Result<DemoView, Failure> {
     facts.extend(act::failure::play(stage, teller).await?);
     facts.extend(act::polling::play(stage, teller).await?);
     let figures = figures::read(stage).await?;
-    Ok(DemoView::new(stage.url(), facts, figures, started.elapsed()))
+    Ok(DemoView::new(stage, facts, figures, started.elapsed()))
 }

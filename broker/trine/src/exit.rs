@@ -37,7 +37,7 @@ pub(crate) enum Exit {
     Protocol = 76,
     /// The broker's configuration forbids it.
     Forbidden = 77,
-    /// A second signal ended it before it had drained.
+    /// A signal ended it before it was done; of a server, the second one.
     Interrupted = 130,
 }
 
@@ -98,7 +98,9 @@ impl Exit {
             Self::Temporary => "refused for now, try again later",
             Self::Protocol => "the other side does not speak our protocol",
             Self::Forbidden => "forbidden by the broker's configuration",
-            Self::Interrupted => "ended by a second signal before it had drained",
+            Self::Interrupted => {
+                "ended by a signal before it was done (of serve: by the second one)"
+            }
         }
     }
 

@@ -7,9 +7,6 @@ use std::io::IsTerminal;
 use clap::ValueEnum;
 use tracing_subscriber::EnvFilter;
 
-/// Overrides the level, in the notation of `tracing_subscriber::EnvFilter`.
-pub(crate) const FILTER_VARIABLE: &str = "TRINE_LOG_FILTER";
-
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum LogFormat {
@@ -17,22 +14,39 @@ pub(crate) enum LogFormat {
     Json,
 }
 
-/// What is logged: level 0 is `quiet`, each `-v` one step more.
-pub(crate) fn start(format: LogFormat, quiet: &str, verbose: u8) {
-    let level = match verbose {
-        0 => quiet,
-        1 => "info,trine=debug,trine_broker=debug,trine_pollers=debug,trine_worker=debug",
-        _ => "debug,h2=info,hyper=info,hyper_util=info,tower=info",
+/// What a client command logs unless `-v` says more.
+const QUIET: &str = "warn";
+
+/// What `-v` logs, and what `-vv` does.
+const VERBOSE: &str = "info,trine=debug,trine_broker=debug,trine_pollers=debug,trine_worker=debug";
+const VERY_VERBOSE: &str = "debug,h2=info,hyper=info,hyper_util=info,tower=info";
+
+/// Whether `filter` is in the notation of `tracing_subscriber::EnvFilter`.
+pub(crate) fn check(filter: &str) -> Result<(), String> {
+    let expected = "expected levels, for all or by crate: info, or warn,trine_broker=debug";
+    EnvFilter::try_new(filter).map(drop).map_err(|error| format!("{expected} ({error})"))
+}
+
+/// The log of a command that is not configured: warnings, or what `-v` says.
+pub(crate) fn start_quiet(verbose: u8) -> std::io::Result<()> {
+    start(LogFormat::Human, QUIET, verbose)
+}
+
+/// Logs what `filter` lets through; `-v` is a flag and wins over it.
+pub(crate) fn start(format: LogFormat, filter: &str, verbose: u8) -> std::io::Result<()> {
+    let filter = match verbose {
+        0 => filter,
+        1 => VERBOSE,
+        _ => VERY_VERBOSE,
     };
-    let filter = EnvFilter::try_from_env(FILTER_VARIABLE).unwrap_or_else(|_| EnvFilter::new(level));
+    let filter = EnvFilter::try_new(filter).map_err(std::io::Error::other)?;
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal());
-    let started = match format {
+    match format {
         LogFormat::Human => subscriber.try_init(),
         LogFormat::Json => subscriber.json().try_init(),
-    };
-    // A second start in one process keeps the first: nothing is lost by it.
-    drop(started);
+    }
+    .map_err(std::io::Error::other)
 }

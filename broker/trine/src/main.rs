@@ -19,6 +19,7 @@ mod output;
 mod paint;
 mod payload;
 mod progress;
+mod signals;
 mod table;
 mod view;
 

@@ -35,8 +35,7 @@ impl InvalidOption {
         Self { option, found: format!("\"{found}\""), expected: expected.into() }
     }
 
-    /// The engine's complaint about a number, in the words of the options; `unit` is one of the
-    /// option's in those of the engine.
+    /// The engine's complaint about a number, under the option's own name.
     pub(crate) fn out_of_range(wrong: &OutOfRange, option: &'static str) -> Self {
         let OutOfRange { value, min, max, .. } = wrong;
         Self { option, found: value.to_string(), expected: format!("{min}..={max}") }

@@ -1,6 +1,7 @@
 //! NATS destinations against a real server: what arrives, and that nothing is called delivered
 //! that was not.
 
+use async_nats::ConnectOptions;
 use async_nats::jetstream;
 use async_nats::jetstream::stream::{Config, DiscardPolicy};
 use futures_util::StreamExt as _;
@@ -176,8 +177,9 @@ async fn what_the_server_forbids_is_never_called_delivered() {
 async fn a_login_that_may_not_hear_answers_is_told_so() {
     let name = "a_login_that_may_not_hear_answers_is_told_so";
     let Some(server) = NatsServer::start(name, USERS).await else { return };
-    let admin = format!("nats://admin:root@127.0.0.1:{}", server.port);
-    let admin = async_nats::connect(admin).await.unwrap();
+    let admin =
+        server.client_of(ConnectOptions::with_user_and_password("admin".into(), "root".into()));
+    let admin = admin.await;
     let mut subscriber = admin.subscribe("orders.>").await.unwrap();
     admin.flush().await.unwrap();
     let destinations = as_user(&[login("", "deaf", "canary-pw")]);

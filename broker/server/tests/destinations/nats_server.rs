@@ -3,6 +3,7 @@
 use std::io::Write as _;
 use std::process::Stdio;
 
+use async_nats::ConnectOptions;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
@@ -34,7 +35,11 @@ impl NatsServer {
 
     /// A client of the test's own.
     pub(crate) async fn client(&self) -> async_nats::Client {
-        async_nats::connect(self.url()).await.unwrap()
+        self.client_of(ConnectOptions::new()).await
+    }
+
+    pub(crate) async fn client_of(&self, options: ConnectOptions) -> async_nats::Client {
+        options.connect(self.url()).await.unwrap()
     }
 
     /// Ends the server.

@@ -4,7 +4,6 @@
 //! It wires; what a broker or a poller does is theirs.
 
 mod print;
-mod signals;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -17,13 +16,13 @@ use trine_broker::{Broker, StoreOption};
 use trine_pollers::{FilePollerOptions, PollerHandle, start_file_poller};
 
 use crate::commands::serve::print::SettingsView;
-use crate::commands::serve::signals::Signals;
 use crate::config::{Configuration, Entry, Environment, Flags};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::log;
 use crate::output::{Output, View};
 use crate::paint::Paint;
+use crate::signals::Signals;
 
 /// Values come from flags, then from variables named TRINE_ and the key (TRINE_LIMITS_FUNCTIONS_MAX),
 /// then from the file, then from the defaults; --print-config shows all of them and where each
@@ -68,7 +67,7 @@ pub(crate) fn run(
         output.show(&SettingsView { configuration: &configuration.settings })?;
         return Ok(Exit::Ok);
     }
-    log::start(configuration.log_format, &configuration.log_filter, verbose);
+    log::start(configuration.log_format, &configuration.log_filter, verbose)?;
     let runtime = tokio::runtime::Runtime::new()?;
     let end = runtime.block_on(serve(output, configuration));
     // Whatever still runs was given its time.

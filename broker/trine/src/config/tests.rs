@@ -83,7 +83,11 @@ fn every_fault_is_reported_at_once_with_its_place() {
                 queue_bytes_max = '8GB'\n\
                 [timing]\n\
                 drain = 30\n";
-    let variables = [("TRINE_STORE", "disk"), ("TRINE_LIMITS_FUNCTION_MAX", "5")];
+    let variables = [
+        ("TRINE_STORE", "disk"),
+        ("TRINE_LIMITS_FUNCTION_MAX", "5"),
+        ("TRINE_LOG_FILTER", "trine=loud"),
+    ];
     let faults = faults(&[("data_dir", "")], &variables, file);
     let mut seen: Vec<(&str, &str)> = faults
         .iter()
@@ -98,6 +102,7 @@ fn every_fault_is_reported_at_once_with_its_place() {
             ("limits.function_max", "TRINE_LIMITS_FUNCTION_MAX"),
             ("limits.queue_bytes_max", "5"),
             ("listen", "1"),
+            ("log.filter", "TRINE_LOG_FILTER"),
             ("store", "TRINE_STORE"),
             ("timing.drain", "7"),
             ("virtal_time", "2"),

@@ -1,11 +1,13 @@
 //! What came of the demo: all facts and figures, and whether every promise was kept.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Serialize;
 
 use crate::demo::fact::Fact;
 use crate::demo::figures::Figure;
+use crate::demo::stage::Stage;
 use crate::duration;
 use crate::output::View;
 use crate::paint::{Paint, Tone};
@@ -14,7 +16,8 @@ use crate::table::{Cell, Table};
 #[derive(Debug, Serialize)]
 pub(crate) struct DemoView {
     broker: String,
-    pub(crate) kept: bool,
+    data_dir: PathBuf,
+    kept: bool,
     elapsed_ms: u64,
     facts: Vec<Fact>,
     figures: Vec<Figure>,
@@ -22,14 +25,20 @@ pub(crate) struct DemoView {
 
 impl DemoView {
     pub(crate) fn new(
-        url: &str,
+        stage: &Stage,
         facts: Vec<Fact>,
         figures: Vec<Figure>,
         elapsed: Duration,
     ) -> Self {
         let kept = facts.iter().all(|fact| fact.kept) && figures.iter().all(|figure| figure.kept);
         let elapsed_ms = duration::millis(elapsed);
-        Self { broker: url.to_owned(), kept, elapsed_ms, facts, figures }
+        let (broker, data_dir) = (stage.url().to_owned(), stage.dir().to_owned());
+        Self { broker, data_dir, kept, elapsed_ms, facts, figures }
+    }
+
+    /// Whether every promise was.
+    pub(crate) const fn kept(&self) -> bool {
+        self.kept
     }
 }
 

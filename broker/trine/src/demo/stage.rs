@@ -107,6 +107,10 @@ impl Stage {
         &self.url
     }
 
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
     pub(crate) const fn broker(&self) -> &Broker {
         &self.broker
     }

@@ -1,6 +1,10 @@
 //! `trine demo`.
 
-use crate::program::trine;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use crate::program::{command, trine};
 
 #[test]
 fn every_promise_is_kept() {
@@ -33,4 +37,24 @@ fn it_reads_well_in_a_log_and_leaves_its_files_where_it_was_told() {
     }
     let records = std::fs::read_to_string(dir.path().join("destinations/failed-charges.jsonl"));
     assert_eq!(records.map(|records| records.lines().count()).ok(), Some(2));
+}
+
+#[test]
+fn it_stays_on_request_and_leaves_nothing_behind() {
+    let mut demo = command(&["--output", "json", "demo", "--keep"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the binary runs");
+    let mut line = String::new();
+    let stdout = demo.stdout.take().expect("piped");
+    BufReader::new(stdout).read_line(&mut line).expect("a line");
+    let outcome: serde_json::Value = serde_json::from_str(&line).expect("JSON");
+    let text = |key: &str| outcome[key].as_str().expect("a text").to_owned();
+    assert!(Path::new(&text("data_dir")).exists());
+    let run = trine(&["--broker", &text("broker"), "invoke", "greet", "{\"name\":\"you\"}"]).ok();
+    assert_eq!(run.stdout, "\"Hello, you!\"\n");
+    let sent = Command::new("kill").args(["-s", "TERM", &demo.id().to_string()]).status();
+    assert!(sent.is_ok_and(|status| status.success()));
+    assert_eq!(demo.wait().expect("it ends").code(), Some(0));
+    assert!(!Path::new(&text("data_dir")).exists());
 }

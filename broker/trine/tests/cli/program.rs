@@ -4,11 +4,13 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
+use tokio::sync::watch;
 use trine_worker::{Context, Error, Worker};
 
 /// Longer than anything takes on a machine that has a lot else to do.
@@ -185,15 +187,43 @@ impl Served {
                 return answer;
             }
         }
-        panic!("not within {SOON:?}: {what}\n{}", self.metrics());
+        panic!("not within {SOON:?}: {what}");
+    }
+
+    /// Starts a command against it.
+    pub(crate) fn spawn(&self, line: &str) -> Child {
+        command(&line.split(' ').collect::<Vec<_>>())
+            .env("TRINE_BROKER", &self.url)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary runs")
+    }
+
+    /// Sends a signal and waits until it has been heard: a draining broker takes no connections.
+    pub(crate) fn drain(&self) {
+        self.signal("TERM");
+        let address = self.url.strip_prefix("http://").expect("http");
+        let refused = || TcpStream::connect(address).err().map(drop);
+        self.soon(refused, "no connection is taken");
+    }
+
+    fn signal(&self, signal: &str) {
+        let pid = self.child.as_ref().expect("not ended").id().to_string();
+        let sent = Command::new("kill").args(["-s", signal, &pid]).status();
+        assert!(sent.is_ok_and(|status| status.success()));
     }
 
     /// Sends a signal, waits for the end, and returns the exit code, what else was printed, and the
     /// folder.
-    pub(crate) fn end(mut self, signal: &str) -> (Option<i32>, String, TempDir) {
+    pub(crate) fn end(self, signal: &str) -> (Option<i32>, String, TempDir) {
+        self.signal(signal);
+        self.ended()
+    }
+
+    /// Waits for the end.
+    pub(crate) fn ended(mut self) -> (Option<i32>, String, TempDir) {
         let mut child = self.child.take().expect("not ended");
-        let sent = Command::new("kill").args(["-s", signal, &child.id().to_string()]).status();
-        assert!(sent.is_ok_and(|status| status.success()));
         let mut rest = String::new();
         self.stdout.read_to_string(&mut rest).expect("UTF-8");
         let exit = child.wait().expect("it ends").code();
@@ -211,16 +241,26 @@ impl Drop for Served {
     }
 }
 
-/// A worker of the SDK in the test's process. It serves `echo`, which answers with its payload, and
-/// `fail`, which always fails.
+/// A worker of the SDK in the test's process. It serves `echo`, which answers with its payload,
+/// `fail`, which always fails, and `gate`, which waits until the test opens the gate.
 #[derive(Debug)]
 pub(crate) struct Serving {
-    _runtime: Runtime,
+    runtime: Runtime,
+    gate: Arc<watch::Sender<Gate>>,
+}
+
+/// Who stands before the gate.
+#[derive(Debug, Default)]
+struct Gate {
+    entered: u32,
+    open: bool,
 }
 
 impl Serving {
     pub(crate) fn start(served: &Served) -> Self {
         let runtime = Runtime::new().expect("a runtime");
+        let gate = Arc::new(watch::Sender::new(Gate::default()));
+        let before = gate.clone();
         let worker = Worker::connect(served.url.as_str())
             .function("echo", |payload: Value, context: Context| async move {
                 context.log(format!("echo of {payload}"));
@@ -229,6 +269,14 @@ impl Serving {
             .function("fail", |_: Value, _: Context| async move {
                 Err::<(), _>(Error::new("Broken", "it always fails"))
             })
+            .function("gate", move |payload: Value, _: Context| {
+                before.send_modify(|gate| gate.entered += 1);
+                let mut gate = before.subscribe();
+                async move {
+                    gate.wait_for(|gate| gate.open).await.expect("the test holds the gate");
+                    Ok::<_, Error>(payload)
+                }
+            })
             .name("test")
             .slots(16);
         let mut connected = worker.connected();
@@ -236,6 +284,16 @@ impl Serving {
         runtime
             .block_on(connected.wait_for(|sessions| *sessions > 0))
             .expect("the worker connects");
-        Self { _runtime: runtime }
+        Self { runtime, gate }
+    }
+
+    /// Waits until somebody stands before the gate.
+    pub(crate) fn entered(&self) {
+        let mut gate = self.gate.subscribe();
+        self.runtime.block_on(gate.wait_for(|gate| gate.entered > 0)).expect("the gate is held");
+    }
+
+    pub(crate) fn open(&self) {
+        self.gate.send_modify(|gate| gate.open = true);
     }
 }

@@ -1,6 +1,6 @@
 //! `serve` itself: ready, show, drain, and what it leaves on the disk.
 
-use crate::program::{Served, Serving, command};
+use crate::program::{Run, Served, Serving, command};
 
 #[test]
 fn the_ready_line_says_where_it_listens() {
@@ -34,6 +34,43 @@ fn signals_drain_and_end_with_0() {
         assert_eq!(exit, Some(0), "{signal}");
         assert!(rest.is_empty(), "stdout holds the ready line and nothing else: {rest}");
     }
+}
+
+#[test]
+fn a_drain_waits_for_what_runs() {
+    let served = Served::start();
+    served.json("function create gate");
+    let worker = Serving::start(&served);
+    let call = served.spawn("invoke gate 5");
+    worker.entered();
+    served.drain();
+    worker.open();
+    let run = Run::of(call.wait_with_output().expect("it ends"));
+    assert_eq!((run.exit, run.stdout.as_str()), (0, "5\n"), "{run:?}");
+    assert_eq!(served.ended().0, Some(0));
+}
+
+#[test]
+fn a_drain_has_a_deadline() {
+    let served = Served::with(&["--set", "timing.drain=100ms"], "");
+    served.json("function create gate");
+    let worker = Serving::start(&served);
+    let mut call = served.spawn("invoke gate 5");
+    worker.entered();
+    assert_eq!(served.end("TERM").0, Some(0));
+    assert_ne!(call.wait().expect("it ends").code(), Some(0));
+}
+
+#[test]
+fn a_second_signal_ends_at_once() {
+    let served = Served::start();
+    served.json("function create gate");
+    let worker = Serving::start(&served);
+    let mut call = served.spawn("invoke gate 5");
+    worker.entered();
+    served.drain();
+    assert_eq!(served.end("TERM").0, Some(130));
+    assert_ne!(call.wait().expect("it ends").code(), Some(0));
 }
 
 #[test]
