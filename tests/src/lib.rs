@@ -4,3 +4,4 @@ pub mod bench;
 pub mod fixture;
 pub mod ledger;
 pub mod sim;
+pub mod torture;

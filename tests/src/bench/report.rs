@@ -101,7 +101,13 @@ pub fn table(rows: &[Row]) -> String {
         let _ = writeln!(
             text,
             "{:<26} {:>12.1} {:>12}  {:<8} {:>24}  {:<9} {}{verdict}",
-            row.name, row.ours, peer, row.unit, ratio, row.bar.text(), row.durability
+            row.name,
+            row.ours,
+            peer,
+            row.unit,
+            ratio,
+            row.bar.text(),
+            row.durability
         );
     }
     text

@@ -49,6 +49,13 @@ pub fn payload() -> Bytes {
 /// All rows.
 #[must_use]
 pub fn all() -> Vec<Spec> {
+    let mut rows = calls();
+    rows.extend(events());
+    rows
+}
+
+/// Synchronous invocations.
+fn calls() -> Vec<Spec> {
     vec![
         Spec {
             name: "invoke_stream_128x1",
@@ -82,6 +89,12 @@ pub fn all() -> Vec<Spec> {
             durability: "none, answers | none",
             bar: Bar::AtMost(2.0),
         },
+    ]
+}
+
+/// Asynchronous ones, and what becomes of them.
+fn events() -> Vec<Spec> {
+    vec![
         Spec {
             name: "accept_unary_64",
             ours: ours_accept,
@@ -178,8 +191,7 @@ fn ours(with_worker: bool) -> Result<(Process, Option<Process>), String> {
         }
         Ok(())
     })?;
-    let worker =
-        with_worker.then(|| Process::own(&["work", &broker.address])).transpose()?;
+    let worker = with_worker.then(|| Process::own(&["work", &broker.address])).transpose()?;
     Ok((broker, worker))
 }
 

@@ -85,7 +85,10 @@ pub async fn accept_to_start_p99_ms(address: String, duration: Duration) -> Resu
 ///
 /// # Errors
 /// If an event is refused.
-pub async fn slot_free_to_start_p99_ms(address: String, _duration: Duration) -> Result<f64, String> {
+pub async fn slot_free_to_start_p99_ms(
+    address: String,
+    _duration: Duration,
+) -> Result<f64, String> {
     const EVENTS: usize = 3_000;
     let times = noting(&address, Some(1)).await?;
     let request = unary::request(FUNCTION, InvocationType::Event, &payload());
