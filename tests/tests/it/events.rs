@@ -322,7 +322,7 @@ fn invocations_are_listed_by_what_is_asked_for() {
         assert_eq!(ids(list(&client, since, 1).await), queued);
         let before = InvocationFilter { accepted_until_ms: Some(early + 1), ..all.clone() };
         assert_eq!(ids(list(&client, before, 100).await), dead);
-        assert_eq!(list(&client, all, 4).await.len(), 9);
+        assert_eq!(list(&client, all.clone(), 4).await.len(), 9);
         assert!(list(&client, of("nobody"), 100).await.is_empty());
         let too_many = ListInvocationsRequest { page_size: 1_001, ..Default::default() };
         let refused = client.invocations().list_invocations(too_many).await.unwrap_err();

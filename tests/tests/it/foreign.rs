@@ -54,7 +54,7 @@ fn a_client_and_a_worker_in_python_need_nothing_but_the_contract() {
         std::fs::create_dir(&generated).unwrap();
         generate(&python, &generated);
         let address = broker.address().to_string();
-        let script = |name: &str| {
+        let script = move |name: &str| {
             let mut command = Command::new(&python);
             command.env("PYTHONPATH", &generated).env("PYTHONDONTWRITEBYTECODE", "1");
             command.arg(scripts().join(name)).arg(&address);
