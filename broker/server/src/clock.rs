@@ -56,6 +56,11 @@ impl Clock {
     }
 }
 
+/// The monotonic clock of the machine, for waits that virtual time does not govern.
+pub(crate) fn monotonic() -> Instant {
+    Instant::now()
+}
+
 /// The wall clock; zero for a machine that believes to be before 1970.
 fn wall_ms() -> Millis {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

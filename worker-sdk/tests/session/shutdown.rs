@@ -19,6 +19,7 @@ fn slow(channel: Channel) -> (Worker, mpsc::UnboundedReceiver<CancellationToken>
         Worker::with_channel(channel).function("slow", move |seconds: u64, context: Context| {
             let _ = tokens.send(context.cancellation());
             async move {
+                // tidy: allow sleeps: the handler under test takes its time, on a paused clock
                 tokio::time::sleep(Duration::from_secs(seconds)).await;
                 Ok::<_, Error>(seconds)
             }

@@ -31,7 +31,7 @@ use trine_proto::v1::{Outcome, OutcomeStopped};
 use trine_store::record::{PayloadEnvelope, ResponseEnvelope, encode_payload, encode_response};
 use trine_store::{Committed, Committer, StoreError};
 
-use crate::clock::Clock;
+use crate::clock::{Clock, monotonic};
 use crate::metrics::{FactSink, Metrics};
 use crate::refusal;
 use crate::request_id::RequestIds;
@@ -200,7 +200,7 @@ impl Shard {
         loop {
             let alarm = self.alarm();
             if let Some(after) = alarm {
-                sleep.as_mut().reset(tokio::time::Instant::now() + after);
+                sleep.as_mut().reset((monotonic() + after).into());
             }
             let woken = tokio::select! {
                 biased;

@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use trine_engine::{Input, Millis};
 
+use crate::clock::monotonic;
+
 use crate::shard::message::Advance;
 use crate::shard::{OFFER_AGAIN, Shard};
 
@@ -50,7 +52,7 @@ impl Shard {
             // Two clients move one clock: the first one is told how far it came.
             let _ = earlier.reply.send((now, earlier.fired));
         }
-        let standing_since = Instant::now();
+        let standing_since = monotonic();
         self.advancing = Some(Advancing { target, one, fired: 0, standing_since, reply });
     }
 
@@ -69,7 +71,7 @@ impl Shard {
                 Some(at) if !(walk.one && walk.fired > 0) => {
                     self.clock.advance_to(at);
                     self.now = self.clock.now();
-                    walk.standing_since = Instant::now();
+                    walk.standing_since = monotonic();
                     if self.fires()
                         && let Some(walk) = &mut self.advancing
                     {

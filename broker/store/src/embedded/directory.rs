@@ -3,7 +3,6 @@
 //! Does not know how an engine keeps rows, and never reads a row itself.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
@@ -51,9 +50,7 @@ impl<E: Engine> Directory<E> {
     /// if the operating system refuses; [`Corrupt`](StoreError::Corrupt) if anything that must be
     /// there is missing, too short or damaged.
     pub fn open(dir: &Path, options: Options) -> Result<Self, StoreError> {
-        fs::create_dir_all(dir)
-            .and_then(|()| durable::sync_parent(dir))
-            .map_err(|error| durable::refused("create", dir, &error))?;
+        durable::create_dir(dir).map_err(|error| durable::refused("create", dir, &error))?;
         let lock = Lock::take(dir)?;
         let manifest = Manifest::load(dir, E::NAME)?;
         let shards: Vec<Shard> = manifest.shards().collect();

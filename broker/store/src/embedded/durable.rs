@@ -24,9 +24,27 @@ pub(super) fn rename(from: &Path, to: &Path) -> io::Result<()> {
     sync_parent(to)
 }
 
+/// Creates the directory and those above it, each of them durably.
+pub(super) fn create_dir(dir: &Path) -> io::Result<()> {
+    if dir.is_dir() {
+        return Ok(());
+    }
+    create_dir(parent(dir))?;
+    fs::create_dir(dir)?;
+    sync_parent(dir)
+}
+
 pub(super) fn sync_parent(path: &Path) -> io::Result<()> {
-    // A path without a parent is the root, which nothing renames.
-    path.parent().map_or(Ok(()), |parent| File::open(parent)?.sync_all())
+    File::open(parent(path))?.sync_all()
+}
+
+/// The directory that holds the name, which for a bare name is the current one.
+fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+        Some(parent) => parent,
+        None => path,
+    }
 }
 
 /// For a failure while preparing: nothing has been acknowledged yet, so nothing is unknown.
@@ -37,5 +55,19 @@ pub(super) fn refused(what: &str, path: &Path, error: &io::Error) -> StoreError 
             StoreError::Rejected { cause: Rejection::DiskFull, detail }
         }
         _ => StoreError::Unusable { detail },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_parent_of_a_bare_name_is_the_current_directory() {
+        assert_eq!(parent(Path::new("trine-data")), Path::new("."));
+        assert_eq!(parent(Path::new("a/b")), Path::new("a"));
+        assert_eq!(parent(Path::new("/a")), Path::new("/"));
+        assert_eq!(parent(Path::new("/")), Path::new("/"));
+        sync_parent(Path::new("trine-data")).unwrap();
     }
 }
