@@ -144,7 +144,8 @@ fn child_with_fault(dir: &Path, fault: &str) -> Option<Output> {
     strace.env(CHILD_DIR, dir).output().ok()
 }
 
-/// What [`child_with_fault`] runs; without a folder in its environment there is nothing to do. It says what became of every commit.
+/// What [`child_with_fault`] runs; it says what became of every commit. Run with the others it has
+/// no directory to work in, and nothing to do.
 #[test]
 fn child() {
     let Some(dir) = std::env::var_os(CHILD_DIR) else { return };
