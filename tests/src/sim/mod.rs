@@ -2,7 +2,7 @@
 //!
 //! - *plan*: what a seed makes of a world before it begins
 //! - *world*: moves time, picks what happens next, carries out the engine's effects
-//! - *clients*, *worker*, *store*, *faults*: those around the engine, each with a stream of chance of its own
+//! - *clients*, *worker*, *network*, *store*, *faults*: those around the engine, each with a stream of chance of its own
 //! - *ledger*: keeps a history of its own and holds every effect against it
 //! - *trace*: what two runs of one seed are compared by
 //!
@@ -12,6 +12,7 @@ mod calm;
 mod clients;
 mod faults;
 mod ledger;
+mod network;
 mod plan;
 mod random;
 mod store;

@@ -3,18 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use trine_engine::{
-    Answer, Caller, Deliver, Dispatch, Effect, Engine, EntryId, FunctionId, Input, Lease, Millis,
-    Mutation, RequestId, WorkerId,
+    Caller, Deliver, Effect, Engine, EntryId, FunctionId, Input, Lease, Millis, Mutation,
+    RequestId, WorkerId,
 };
 
 use super::Options;
 use super::faults::{Fault, Sabotage};
-use super::ledger::{Active, Call, Counts, Judged, Ledger};
-use super::plan::{FUNCTIONS, Plan, name};
+use super::ledger::{Active, Counts, Judged, Ledger};
+use super::network::Link;
+use super::plan::{FUNCTIONS, Plan};
 use super::random::Random;
 use super::store::{Store, ensure};
 use super::trace::Trace;
-use super::worker::{Deed, FromWorker, ToWorker, Worker};
+use super::worker::{FromWorker, ToWorker, Worker};
 
 const START: Millis = 1_700_000_000_000;
 /// Things that happen in one run: more would be a world that never comes to rest.
@@ -39,15 +40,6 @@ pub(super) enum Happening {
     DestinationAnswers { epoch: u64, deliver: Box<Deliver> },
 }
 
-/// A session as the network sees it.
-#[derive(Debug)]
-struct Link {
-    worker: usize,
-    /// When the last frame of each direction arrives: none overtakes another.
-    to_worker_at: Millis,
-    from_worker_at: Millis,
-}
-
 #[derive(Debug)]
 pub(super) struct World {
     pub(super) plan: Plan,
@@ -62,9 +54,9 @@ pub(super) struct World {
     order: u64,
     pub(super) store: Store,
     pub(super) workers: Vec<Worker>,
-    links: BTreeMap<WorkerId, Link>,
-    joining: BTreeMap<u64, usize>,
-    memory: BTreeSet<EntryId>,
+    pub(super) links: BTreeMap<WorkerId, Link>,
+    pub(super) joining: BTreeMap<u64, usize>,
+    pub(super) memory: BTreeSet<EntryId>,
     pub(super) ledger: Ledger,
     pub(super) trace: Trace,
     next_tag: u64,
@@ -81,7 +73,7 @@ pub(super) struct World {
     pub(super) sent_in_step: usize,
     pub(super) clients: Random,
     pub(super) faults: Random,
-    network: Random,
+    pub(super) network: Random,
     disk: Random,
     destinations: Random,
 }
@@ -286,128 +278,6 @@ impl World {
     pub(super) fn new_caller(&mut self) -> Caller {
         self.next_tag += 1;
         Caller { edge: 0, tag: self.next_tag }
-    }
-
-    fn reply(&mut self, caller: Caller, answer: &Answer) -> Judged {
-        let Some(worker) = self.joining.remove(&caller.tag) else { return Ok(()) };
-        let Answer::Joined { worker: session, .. } = answer else {
-            // The broker drains: it is tried again.
-            self.after(2_000, Happening::Connects { worker });
-            return Ok(());
-        };
-        self.workers[worker].joined(*session);
-        let link = Link { worker, to_worker_at: self.now, from_worker_at: self.now };
-        let before = self.links.insert(*session, link);
-        ensure(before.is_none(), || format!("{session:?} is open already"))
-    }
-
-    fn send_attempt(&mut self, dispatch: Dispatch) -> Judged {
-        self.sent_in_step += 1;
-        let at_hand = self.memory.contains(&dispatch.entry);
-        let stored = self.store.durable.has_payload(dispatch.payload_seq);
-        ensure(at_hand || stored, || format!("no payload for {dispatch:?}"))?;
-        let worker = dispatch.worker;
-        if !self.calm && self.network.chance(1) {
-            self.after(0, Happening::NotSent { worker, lease: dispatch.lease });
-        } else {
-            self.send_to(worker, ToWorker::Attempt(dispatch));
-        }
-        Ok(())
-    }
-
-    fn send_to(&mut self, session: WorkerId, frame: ToWorker) {
-        let way = self.network.span(self.plan.way_ms);
-        let Some(link) = self.links.get_mut(&session) else { return };
-        link.to_worker_at = link.to_worker_at.max(self.now + way);
-        let span = link.to_worker_at - self.now;
-        self.after(span, Happening::ToWorker { session, frame });
-    }
-
-    fn send_from(&mut self, worker: usize, frame: FromWorker) {
-        let way = self.network.span(self.plan.way_ms);
-        let Some(session) = self.workers[worker].session else { return };
-        let Some(link) = self.links.get_mut(&session) else { return };
-        link.from_worker_at = link.from_worker_at.max(self.now + way);
-        let span = link.from_worker_at - self.now;
-        self.after(span, Happening::FromWorker { session, frame });
-    }
-
-    fn reaches_worker(&mut self, session: WorkerId, frame: ToWorker) -> Judged {
-        let Some(link) = self.links.get(&session) else { return Ok(()) };
-        let worker = link.worker;
-        if self.workers[worker].session != Some(session) {
-            return Ok(());
-        }
-        let twice = self.sabotaged_frame(&frame);
-        let deeds = self.workers[worker].receives(frame.clone(), self.calm);
-        self.deeds(worker, deeds)?;
-        if twice {
-            let deeds = self.workers[worker].receives(frame, true);
-            self.deeds(worker, deeds)?;
-        }
-        Ok(())
-    }
-
-    pub(super) fn deeds(&mut self, worker: usize, deeds: Vec<Deed>) -> Judged {
-        for deed in deeds {
-            match deed {
-                Deed::Starts(lease) => {
-                    if let Some(session) = self.workers[worker].session {
-                        self.ledger.handler_started(session, lease)?;
-                    }
-                }
-                Deed::Sends(frame, after) => {
-                    self.after(after, Happening::WorkerSends { worker, frame });
-                }
-                Deed::Returns(lease, after) => {
-                    self.after(after, Happening::HandlerEnds { worker, lease });
-                }
-                Deed::Dies => self.worker_dies(worker),
-            }
-        }
-        Ok(())
-    }
-
-    fn worker_dies(&mut self, worker: usize) {
-        self.lose_session(worker);
-        self.workers[worker].restart();
-    }
-
-    /// The session breaks: the broker notices after a while, the worker at once.
-    pub(super) fn lose_session(&mut self, worker: usize) {
-        let Some(session) = self.workers[worker].session else { return };
-        self.workers[worker].cut();
-        let (notice, back) = (self.network.span(5_000), self.network.span(10_000));
-        self.after(notice, Happening::SessionOver { session });
-        self.after(back, Happening::Connects { worker });
-    }
-
-    fn connect(&mut self, worker: usize) -> Judged {
-        if self.workers[worker].session.is_some() {
-            return Ok(());
-        }
-        let caller = self.new_caller();
-        let slots = self.workers[worker].slots;
-        let functions = self.workers[worker].functions.iter().map(|text| name(text)).collect();
-        self.joining.insert(caller.tag, worker);
-        self.ledger.calls(caller.tag, Call::Join { slots });
-        self.input(Input::WorkerJoined { caller, functions, slots })
-    }
-
-    fn reaches_broker(&mut self, session: WorkerId, frame: FromWorker) -> Judged {
-        if !self.links.contains_key(&session) || self.sabotaged_outcome(&frame) {
-            return Ok(());
-        }
-        self.input(match frame {
-            // News of a session that is over is no news of the next one.
-            FromWorker::Started { session: of, .. } if of != session => return Ok(()),
-            FromWorker::Started { through, .. } => Input::Started { worker: session, through },
-            FromWorker::Outcome { lease, result } => {
-                Input::Outcome { worker: session, lease, result }
-            }
-            FromWorker::Slots(slots) => Input::WorkerSlots { worker: session, slots },
-            FromWorker::Draining => Input::WorkerDraining { worker: session },
-        })
     }
 
     fn destination_answers(&mut self, deliver: Deliver) -> Judged {
