@@ -67,6 +67,8 @@ impl Engine {
     /// store's fence): leases of different epochs never share a fencing number.
     #[must_use]
     pub fn new(limits: EngineLimits, epoch: u64, now: Millis) -> Self {
+        // What is restored and due already is due now, not a millisecond later: virtual time would have to be moved.
+        let before = now.saturating_sub(1);
         Self {
             limits,
             now,
@@ -90,9 +92,9 @@ impl Engine {
             fleet_names: HashMap::default(),
             leases: Slab::new(),
             next_fence: epoch << 40,
-            entry_timers: Wheel::new(now),
-            lease_timers: Wheel::new(now),
-            function_timers: Wheel::new(now),
+            entry_timers: Wheel::new(before),
+            lease_timers: Wheel::new(before),
+            function_timers: Wheel::new(before),
             due: Vec::new(),
             next_persist: 1,
             pending: VecDeque::new(),
@@ -146,6 +148,14 @@ impl Engine {
     pub fn next_deadline(&self) -> Option<Millis> {
         let wheels = [&self.entry_timers, &self.lease_timers, &self.function_timers];
         let timers = wheels.into_iter().filter_map(Wheel::next).min();
+        timers.into_iter().chain(self.next_forgetting()).min()
+    }
+
+    /// The first timer exactly, at the cost of a look at all that are due about then: for people who ask.
+    #[must_use]
+    pub fn first_deadline(&self) -> Option<Millis> {
+        let wheels = [&self.entry_timers, &self.lease_timers, &self.function_timers];
+        let timers = wheels.into_iter().filter_map(Wheel::first).min();
         timers.into_iter().chain(self.next_forgetting()).min()
     }
 

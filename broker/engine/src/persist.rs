@@ -4,7 +4,7 @@
 use crate::record::{After, Death, End, Mutation};
 use crate::{Answer, Caller, Effect, Engine, Fact, PersistNumber, Refusal, ResponseAtHand};
 
-/// Events of a chain of destinations: the one after these is not started (LS 3.5).
+/// Events of a chain of function destinations that are started, the first one included; the next one is not (LS 3.5).
 pub const HOPS_MAX: u8 = 16;
 
 impl Engine {
@@ -83,7 +83,7 @@ impl Engine {
             out.push(Effect::Reply { caller, answer });
         }
         Self::tell(out, Fact::EventReceived { function });
-        if hops > HOPS_MAX {
+        if hops >= HOPS_MAX {
             let end = End::Dead(Death::RecursiveInvocation);
             return self.end_event(place, end, ResponseAtHand::None, None, out);
         }

@@ -235,9 +235,10 @@ impl Drop for SmallDisk {
 fn a_full_disk_refuses_events_and_nothing_else() {
     run(async {
         let test = "a_full_disk_refuses_events_and_nothing_else";
-        let Some(disk) = SmallDisk::mount(test, 24) else { return };
+        let Some(disk) = SmallDisk::mount(test, 48) else { return };
         let filler = disk.folder.join("filler");
-        fs::write(&filler, vec![1; 8 << 20]).unwrap();
+        // More than the log's 16 MiB, which the file must have room for before the log is used again.
+        fs::write(&filler, vec![1; 24 << 20]).unwrap();
         let mut broker = Setup::new().data(&disk.folder.join("data")).start().await;
         let client = broker.client();
         client.create("f", FunctionSettings::default()).await;
@@ -271,7 +272,8 @@ fn a_full_disk_refuses_events_and_nothing_else() {
         fs::remove_file(&filler).unwrap();
         let mut after = None;
         until("room on the disk", LIMIT, async || {
-            after = client.invoke(event("idle", payload.clone())).await.ok();
+            let again = client.invoke(event("idle", payload.clone())).await;
+            after = again.ok();
             after.is_some()
         })
         .await;

@@ -37,12 +37,12 @@ fn why_names_the_one_thing_that_is_missing() {
         assert_eq!(client.why(&running).await.blocker(), Blocker::Running);
         assert_eq!(client.why(&second).await.blocker(), Blocker::NoFreeSlot);
         assert_eq!(client.why(&third).await.blocker(), Blocker::QueueAhead);
+        let why = client.why(&second).await;
+        assert!(why.message.contains("slot"), "a sentence for people: {}", why.message);
         client.event("pool", "4").await;
         let also_held = puppet.next().await;
         let waits = client.event("pool", "5").await;
         assert_eq!(client.why(&waits).await.blocker(), Blocker::AccountConcurrency);
-        let why = client.why(&second).await;
-        assert!(why.message.contains("slot"), "a sentence for people: {}", why.message);
         held.answer("1");
         also_held.answer("1");
         for _ in 0..3 {

@@ -47,7 +47,7 @@ fn a_failing_event_is_retried_after_one_and_two_minutes_and_then_recorded() {
         );
         assert_eq!((dead.attempts, dead.accepted_at_ms), (3, accepted));
         assert_eq!(dead.finished_at_ms, Some(accepted + 180_000));
-        let last_error = r#"{"errorType":"Bank.Down","errorMessage":"for \"good\""}"#;
+        let last_error = r#"{"errorType":"Bank.Down","errorMessage":"for \"good\"","stackTrace":[]}"#;
         assert_eq!(dead.response, last_error);
         let text = std::fs::read_to_string(broker.folder().join("destinations/failure.jsonl"));
         let timestamp = rfc3339(accepted + 180_000);
@@ -70,7 +70,7 @@ fn a_failing_event_is_retried_after_one_and_two_minutes_and_then_recorded() {
         assert!(puppet.is_quiet(), "there is no fourth attempt");
         let metrics = broker.metrics().await;
         let dropped =
-            "trine_async_events_dropped_total{condition=\"RetriesExhausted\",function=\"pay\"}";
+            "trine_async_events_dropped_total{function=\"pay\",condition=\"RetriesExhausted\"}";
         assert_eq!(metrics.value(dropped), 1.0, "{}", metrics.text());
     });
 }

@@ -157,12 +157,13 @@ fn a_handler_that_does_not_stop_keeps_its_slot_and_not_the_limit() {
         worker.started(1).await;
         client.advance(Duration::from_secs(1)).await;
         worker.stop().await;
-        client.event("f", "2").await;
+        let next = client.event("f", "2").await;
         assert_eq!(worker.waiting(), 0);
         client.advance(Duration::from_secs(5)).await;
         let second = worker.attempt().await;
         assert_eq!(second.payload, "2", "the grace is over: the other slot may be used");
         worker.respond(&second, "2").await;
+        client.state(&next, InvocationState::Succeeded).await;
         let metrics = broker.metrics().await;
         assert_eq!(metrics.of("trine_slots_abandoned_total", "f"), 1.0);
         assert_eq!(metrics.value("trine_slots_taken"), 1.0);

@@ -82,7 +82,9 @@ fn a_function_error_is_an_answer_and_is_not_retried() {
         let object = error_object(&answer.payload);
         assert_eq!(
             object,
-            json!({"errorType": "Shop.Closed", "errorMessage": "come back tomorrow"})
+            json!({
+                "errorType": "Shop.Closed", "errorMessage": "come back tomorrow", "stackTrace": [],
+            })
         );
         // The next call that the function sees is the next one that was made.
         let calling = tokio::spawn(async move { client.call("shop", "2").await });

@@ -29,7 +29,7 @@ pub(crate) struct AdminEdge {
 impl AdminEdge {
     async fn broker(&self) -> Result<GetBrokerResponse, Refusal> {
         let look =
-            |engine: &trine_engine::Engine| (engine.account().workers, engine.next_deadline());
+            |engine: &trine_engine::Engine| (engine.account().workers, engine.first_deadline());
         let (workers, next) = self.shard.query(look).await?;
         let time = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
         let value = |(name, value, origin): &(String, String, String)| ConfigurationValue {

@@ -98,15 +98,23 @@ fn payload(payload: Bytes, kind: InvocationType) -> Result<Bytes, Refusal> {
     if payload.is_empty() {
         return Ok(Bytes::from_static(EMPTY_PAYLOAD));
     }
-    if let Err(error) = serde_json::from_slice::<IgnoredAny>(&payload) {
-        return Err(refuse(
+    match json_error(&payload) {
+        None => Ok(payload),
+        Some(error) => Err(refuse(
             Reason::MalformedPayload,
             format!(
                 "Could not parse request body into json: {error}. The payload must be a JSON text."
             ),
-        ));
+        )),
     }
-    Ok(payload)
+}
+
+/// Why `payload` is no JSON text. UTF-8 first: the parser does not look into strings that it skips.
+fn json_error(payload: &[u8]) -> Option<String> {
+    match std::str::from_utf8(payload) {
+        Ok(text) => serde_json::from_str::<IgnoredAny>(text).err().map(|error| error.to_string()),
+        Err(error) => Some(error.to_string()),
+    }
 }
 
 fn not_before(not_before_ms: Option<i64>, clock: &Clock) -> Result<Option<u64>, Refusal> {

@@ -88,7 +88,9 @@ impl FunctionEdge {
                 Answer::Refused(trine_engine::Refusal::FunctionBusy)
                     if request.force && round < FORCE_ROUNDS_MAX =>
                 {
-                    self.cancel_all(&request.name).await?;
+                    // What waits first: it would start as soon as what runs is gone.
+                    self.cancel_all(&request.name, |phase| *phase != Phase::Running).await?;
+                    self.cancel_all(&request.name, |phase| *phase == Phase::Running).await?;
                     tokio::time::sleep(FORCE_WAIT).await;
                 }
                 Answer::Refused(refusal) => return Err(from_engine(refusal, &request.name)),
@@ -98,7 +100,12 @@ impl FunctionEdge {
         Ok(())
     }
 
-    async fn cancel_all(&self, name: &str) -> Result<(), Refusal> {
+    /// Cancels the invocations of `name` in a phase that `wanted` chooses.
+    async fn cancel_all(
+        &self,
+        name: &str,
+        wanted: impl Fn(&Phase) -> bool + Copy + Send + 'static,
+    ) -> Result<(), Refusal> {
         let mut from = Some(0);
         while let Some(place) = from {
             let name = name.to_owned();
@@ -106,7 +113,9 @@ impl FunctionEdge {
                 .shard
                 .query(move |engine| {
                     engine.invocations(place, FORCE_PAGE_PLACES, FORCE_PAGE_CANCELS, |view| {
-                        view.function.as_str() == name && !matches!(view.phase, Phase::Ended { .. })
+                        view.function.as_str() == name
+                            && !matches!(view.phase, Phase::Ended { .. })
+                            && wanted(&view.phase)
                     })
                 })
                 .await?;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use axum::Router;
 use axum::extract::State;
@@ -10,6 +11,7 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use tokio::sync::oneshot;
 
+use crate::clock::monotonic;
 use crate::metrics::Metrics;
 use crate::shard::message::{Message, ShardHandle};
 
@@ -18,6 +20,7 @@ struct HttpEdge {
     shard: ShardHandle,
     metrics: Metrics,
     ready: Arc<AtomicBool>,
+    started: Instant,
 }
 
 pub(crate) fn router(shard: ShardHandle, metrics: Metrics, ready: Arc<AtomicBool>) -> Router {
@@ -25,7 +28,7 @@ pub(crate) fn router(shard: ShardHandle, metrics: Metrics, ready: Arc<AtomicBool
         .route("/metrics", get(metrics_text))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))
-        .with_state(HttpEdge { shard, metrics, ready })
+        .with_state(HttpEdge { shard, metrics, ready, started: monotonic() })
 }
 
 async fn metrics_text(State(edge): State<HttpEdge>) -> impl IntoResponse {
@@ -34,6 +37,7 @@ async fn metrics_text(State(edge): State<HttpEdge>) -> impl IntoResponse {
     if edge.shard.send(Message::Scrape { reply }).await.is_ok() {
         let _ = published.await;
     }
+    edge.metrics.uptime(monotonic().duration_since(edge.started));
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], edge.metrics.render())
 }
 

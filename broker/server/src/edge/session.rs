@@ -48,7 +48,9 @@ impl WorkerService for SessionEdge {
         let mut frames = request.into_inner();
         let joined = self.join(&mut frames).await;
         let (news, ended, worker) = joined.map_err(|refusal| refused(&self.metrics, &refusal))?;
-        let session = Session { shard: self.shard.clone(), worker };
+        self.metrics.session_opened();
+        let (shard, metrics) = (self.shard.clone(), self.metrics.clone());
+        let session = Session { shard, metrics, worker, goodbye: false };
         tokio::spawn(session.read(frames, self.heartbeat * 2, ended));
         Ok(Response::new(news))
     }
@@ -124,11 +126,17 @@ fn checked(hello: WorkerHello) -> Result<(Vec<FunctionName>, u32), Refusal> {
 /// The reading side of a session; when it is dropped, the worker has left.
 struct Session {
     shard: ShardHandle,
+    metrics: Metrics,
     worker: WorkerId,
+    /// It said that it drains: its end is no loss.
+    goodbye: bool,
 }
 
 impl Drop for Session {
     fn drop(&mut self) {
+        if !self.goodbye {
+            self.metrics.session_lost();
+        }
         self.shard.tell(Message::Left { worker: self.worker });
     }
 }
@@ -136,7 +144,7 @@ impl Drop for Session {
 impl Session {
     /// Reads until the worker ends the session, the connection breaks, or it was silent for `silence`.
     async fn read(
-        self,
+        mut self,
         mut frames: Streaming<WorkerServiceSessionRequest>,
         silence: Duration,
         mut ended: oneshot::Receiver<()>,
@@ -161,6 +169,7 @@ impl Session {
             };
             let WorkerServiceSessionRequest { started_through, outcomes, slots, draining, .. } =
                 frame;
+            self.goodbye |= draining;
             let slots = slots.map(|slots| slots.min(SLOTS_MAX));
             let frame = WorkerFrame { started_through, outcomes, slots, draining };
             let empty = frame.outcomes.is_empty()

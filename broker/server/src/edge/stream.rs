@@ -107,10 +107,11 @@ impl StreamEdge {
         let mut decoded =
             CallFrame { targets: Vec::new(), calls: Vec::with_capacity(frame.calls.len()) };
         let mut refused = Vec::new();
+        let mut before = None;
         for (place, StreamCall { call_id, request }) in frame.calls.into_iter().enumerate() {
             let request = request.unwrap_or_default();
             let outcome = if place < FRAME_CALLS_MAX {
-                self.decode_call(request, call_id, &mut decoded)
+                self.decode_call(request, call_id, &mut before, &mut decoded)
             } else {
                 Err(refuse(
                     Reason::InvalidArgument,
@@ -125,25 +126,33 @@ impl StreamEdge {
         (decoded, refused)
     }
 
+    /// `before`: the target of the call before this one in its frame, or why that named none.
     fn decode_call(
         &self,
         mut request: InvokeRequest,
         call_id: u64,
+        before: &mut Option<Result<usize, Refusal>>,
         decoded: &mut CallFrame,
     ) -> Result<(), Refusal> {
-        let same_as_before = request.function.is_empty() && !decoded.targets.is_empty();
-        let repeats = |target: &Target| {
-            target.name == request.function
-                && target.qualified != request.qualifier.is_empty()
-                && !target.qualified
+        let place = match before {
+            Some(same) if request.function.is_empty() => same.clone()?,
+            Some(Ok(place)) if repeats(&decoded.targets[*place], &request) => *place,
+            _ => {
+                let named = call::target(&mut request).map(|target| {
+                    decoded.targets.push(target);
+                    decoded.targets.len() - 1
+                });
+                before.insert(named).clone()?
+            }
         };
-        if !same_as_before && !decoded.targets.last().is_some_and(repeats) {
-            decoded.targets.push(call::target(&mut request)?);
-        }
-        let place = decoded.targets.len() - 1;
         decoded.calls.push(call::call(request, call_id, place, &self.clock)?);
         Ok(())
     }
+}
+
+/// Whether `request` names what the call before it named, as most calls of a frame do.
+fn repeats(target: &Target, request: &InvokeRequest) -> bool {
+    target.name == request.function && !target.qualified && request.qualifier.is_empty()
 }
 
 async fn wait_below(open: &Open, bound: usize) {

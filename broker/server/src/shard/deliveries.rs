@@ -84,7 +84,7 @@ impl Deliveries {
     }
 
     pub(crate) fn is_busy(&self) -> bool {
-        self.under_way > 0
+        self.under_way > 0 || !self.queue.is_empty()
     }
 
     /// A try has ended.

@@ -307,6 +307,9 @@ impl Shard {
                 return Err(error);
             }
         };
+        if committed.outcome.is_err() {
+            self.metrics.store_rejected();
+        }
         for settled in settled {
             match settled {
                 Settled::Persisted { from, through } => {

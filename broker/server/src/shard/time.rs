@@ -87,6 +87,7 @@ impl Shard {
     fn fires(&mut self) -> bool {
         let before = self.effects_seen;
         self.step(Input::Tick);
+        self.next_deliveries();
         self.effects_seen > before
     }
 

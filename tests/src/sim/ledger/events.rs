@@ -162,7 +162,7 @@ impl Ledger {
                 finish.is_none()
                     && settings.is_some_and(|settings| settings.reserved_concurrency == Some(0))
             }
-            End::Dead(Death::RecursiveInvocation) => finish.is_none() && event.hops > HOPS_MAX,
+            End::Dead(Death::RecursiveInvocation) => finish.is_none() && event.hops >= HOPS_MAX,
             End::Cancelled => finish.is_none(),
             End::Redriven { .. } => false,
         };

@@ -17,7 +17,7 @@ use crate::embedded::durable;
 
 /// Pages in the log above which the next commit first moves it into the file.
 ///
-/// Below 4062, where SQLite needs a second piece of its log index: growing that on a full disk
+/// With the largest commit on top it is below 4062, where SQLite needs a second piece of its log index: growing that on a full disk
 /// fails after the commit is in the log, which would turn a refusal into an unknown outcome.
 pub(super) const LOG_PAGES_MAX: u32 = 2000;
 
@@ -50,12 +50,8 @@ pub(super) fn if_due(
     if pages.count() < LOG_PAGES_MAX {
         return Ok(());
     }
-    match run(connection, "PASSIVE") {
-        Ok(()) => Ok(()),
-        // The log keeps what the file has no room for, and grows until it has none either.
-        Err(error) if error::is_disk_full(&error) => Ok(()),
-        Err(error) => Err(failed(file, &error)),
-    }
+    // On a full disk the commit is refused, also if the log itself still had room: it would grow past the bound.
+    run(connection, "PASSIVE").map_err(|error| failed(file, &error))
 }
 
 /// Empties the log of an earlier process and checks that the file is as long as it says.
