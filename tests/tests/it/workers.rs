@@ -26,10 +26,14 @@ fn a_call_whose_worker_is_lost_fails_with_lambdas_words() {
         let broker = Broker::start().await;
         let client = broker.client();
         client.create("f", patient()).await;
-        let mut lost = RawWorker::join(&client, &["f"], 1).await;
-        let calling = tokio::spawn(async move { client.call("f", "1").await });
+        let mut lost = RawWorker::join(&client, &["f"], 2).await;
+        let calling = {
+            let client = client.clone();
+            tokio::spawn(async move { client.call("f", "1").await })
+        };
         lost.attempt().await;
         lost.started(1).await;
+        lost.is_heard(&client, "f").await;
         drop(lost);
         let answer = calling.await.unwrap();
         assert_eq!(answer.function_error, "Unhandled");
@@ -54,14 +58,7 @@ fn an_attempt_that_was_lost_before_it_started_goes_elsewhere_unspent() {
         let started = client.event("f", "\"started\"").await;
         lost.attempt().await;
         lost.started(1).await;
-        // A session's frames are in order: with this answer the broker knows that the one before it has started.
-        let answered = {
-            let client = client.clone();
-            tokio::spawn(async move { client.call("f", "\"answered\"").await })
-        };
-        let attempt = lost.attempt().await;
-        lost.respond(&attempt, "1").await;
-        answered.await.unwrap();
+        lost.is_heard(&client, "f").await;
         let waiting = client.event("f", "\"waiting\"").await;
         let calling = {
             let client = client.clone();
