@@ -20,6 +20,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
     std::fs::write(out.join("descriptors.bin"), descriptors.encode_to_vec())?;
     // `bytes` fields become `bytes::Bytes`: a broker hands payloads on, it does not copy them.
-    tonic_prost_build::configure().bytes(".").compile_fds(descriptors)?;
+    let contract = tonic_prost_build::configure().bytes(".");
+    contract.codec_path("crate::codec::ContractCodec").compile_fds(descriptors)?;
     Ok(())
 }

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
-use tonic::transport::{Channel, Endpoint, Server, Uri};
+use tonic::service::Routes;
+use tonic::transport::{Channel, Endpoint, Uri};
 use trine_engine::EngineLimits;
 use trine_proto::FRAME_BYTES_MAX;
 use trine_proto::v1::Durability;
@@ -24,6 +25,7 @@ use crate::edge::function::FunctionEdge;
 use crate::edge::http;
 use crate::edge::invocation::InvocationEdge;
 use crate::edge::session::SessionEdge;
+use crate::front::{CONNECTION_WINDOW_BYTES, Front, STREAM_WINDOW_BYTES, serve};
 use crate::listener::{Inside, Listener, listen};
 use crate::metrics::{Metrics, Start};
 use crate::options::{BrokerOptions, StoreOption};
@@ -36,15 +38,6 @@ use crate::shard::{Parts, Shard, SharedStore};
 /// The one shard of this release; its number is part of ids and keys so that there can be more.
 const SHARD: StoreShard = StoreShard(0);
 
-/// Streams of one connection, at most.
-const STREAMS_PER_CONNECTION_MAX: u32 = 1_024;
-
-const STREAM_WINDOW_BYTES: u32 = 4 << 20;
-const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
-const HEADER_LIST_BYTES_MAX: u32 = 32 << 10;
-const PENDING_RESETS_MAX: usize = 64;
-
 /// How long answers that are under way may take to leave once nothing runs any more.
 const FLUSH_WAIT: Duration = Duration::from_secs(2);
 
@@ -56,7 +49,7 @@ pub struct Broker {
     shard: ShardHandle,
     ready: Arc<AtomicBool>,
     stop: watch::Sender<bool>,
-    server: JoinHandle<Result<(), tonic::transport::Error>>,
+    server: JoinHandle<()>,
     running: JoinHandle<Result<(), StoreError>>,
     accepting: JoinHandle<()>,
 }
@@ -163,8 +156,8 @@ impl Broker {
         let (stop, stopping) = watch::channel(false);
         let edges =
             Edges { shard: shard.clone(), clock, metrics, durability, store, delivery_errors };
-        let routes = edges.routes(&options, Arc::clone(&ready)).await;
-        let server = serve(routes, connections, stopping);
+        let front = edges.front(&options, Arc::clone(&ready)).await;
+        let server = tokio::spawn(serve(front, connections, stopping));
         let channel = inside_channel(inside);
         Ok(Self { address, channel, shard, ready, stop, server, running, accepting })
     }
@@ -261,12 +254,8 @@ struct Edges {
 }
 
 impl Edges {
-    /// Every service and the HTTP side, on one router: tonic's server stays in charge of the socket.
-    async fn routes(
-        self,
-        options: &BrokerOptions,
-        ready: Arc<AtomicBool>,
-    ) -> tonic::service::Routes {
+    /// Every service and the HTTP side.
+    async fn front(self, options: &BrokerOptions, ready: Arc<AtomicBool>) -> Front {
         let (health, health_service) = tonic_health::server::health_reporter();
         let invocation = InvocationServiceServer::new(InvocationEdge {
             shard: self.shard.clone(),
@@ -304,39 +293,14 @@ impl Edges {
             .build_v1()
             // The descriptors are built with this binary.
             .expect("the contract's own descriptors decode");
-        tonic::service::Routes::from(http::router(self.shard, self.metrics, ready))
-            .add_service(invocation)
+        let routes = Routes::from(http::router(self.shard, self.metrics, ready))
             .add_service(worker)
             .add_service(function)
             .add_service(admin)
             .add_service(health_service)
-            .add_service(reflection)
+            .add_service(reflection);
+        Front { invocation, routes }
     }
-}
-
-fn serve(
-    routes: tonic::service::Routes,
-    connections: tokio_stream::wrappers::ReceiverStream<
-        std::io::Result<crate::listener::Connection>,
-    >,
-    mut stopping: watch::Receiver<bool>,
-) -> JoinHandle<Result<(), tonic::transport::Error>> {
-    let server = Server::builder()
-        .accept_http1(true)
-        .max_concurrent_streams(STREAMS_PER_CONNECTION_MAX)
-        .initial_stream_window_size(STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
-        .http2_max_header_list_size(HEADER_LIST_BYTES_MAX)
-        .http2_max_pending_accept_reset_streams(Some(PENDING_RESETS_MAX))
-        .add_routes(routes);
-    tokio::spawn(async move {
-        let stop = async move {
-            // A broker that is gone stops its server too.
-            let _ = stopping.wait_for(|stop| *stop).await;
-        };
-        server.serve_with_incoming_shutdown(connections, stop).await
-    })
 }
 
 fn inside_channel(inside: Inside) -> Channel {

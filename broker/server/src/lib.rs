@@ -10,6 +10,7 @@ mod broker;
 mod clock;
 pub mod destinations;
 mod edge;
+mod front;
 mod listener;
 pub mod metrics;
 mod options;

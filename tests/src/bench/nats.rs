@@ -19,10 +19,11 @@ pub async fn request_reply(
 ) -> Result<f64, String> {
     let responder = async_nats::connect(address).await.map_err(|error| error.to_string())?;
     let mut requests = responder.subscribe("echo").await.map_err(|error| error.to_string())?;
+    let (asking, answering) = (responder.clone(), responder);
     let echo = tokio::spawn(async move {
         while let Some(request) = requests.next().await {
             if let Some(reply) = request.reply
-                && responder.publish(reply, request.payload).await.is_err()
+                && answering.publish(reply, request.payload).await.is_err()
             {
                 break;
             }
@@ -32,8 +33,8 @@ pub async fn request_reply(
     for _ in 0..connections {
         clients.push(async_nats::connect(address).await.map_err(|error| error.to_string())?);
     }
-    // The responder is there once one request is answered.
-    clients[0].request("echo", payload.clone()).await.map_err(|error| error.to_string())?;
+    // Asked on the responder's own connection: the server has read its subscription by then.
+    asking.request("echo", payload.clone()).await.map_err(|error| error.to_string())?;
     let start = Instant::now();
     let callers = (0..in_flight).map(|place| {
         let (client, payload) = (clients[place % connections].clone(), payload.clone());
