@@ -17,6 +17,10 @@ mod redrive;
 mod refusal;
 mod request_id;
 mod shard;
+mod store;
+
+/// The contract, for what goes over [`Broker::channel`].
+pub use trine_proto as proto;
 
 pub use broker::{Broker, Drained, StartError, StopReason};
 pub use options::{BrokerOptions, DestinationPolicy, Limits, NatsCredential, StoreOption, Timing};

@@ -18,7 +18,6 @@ mod watch;
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasherDefault, Hasher};
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -473,6 +472,3 @@ fn digest(payload: &[u8]) -> u64 {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
     })
 }
-
-/// The store that attempts read their payloads from.
-pub(crate) type SharedStore = Arc<dyn trine_store::Store>;
