@@ -5,6 +5,13 @@
 //! ```
 //!
 //! Edges decode and encode; the shard's task owns the engine and everything that moves; the engine decides.
+//!
+//! The binary `trine` is one program around it. Any other can hold a broker as well, with its workers and callers in
+//! the same process; this is the example `embedded`:
+//!
+//! ```
+#![doc = include_str!("../examples/embedded.rs")]
+//! ```
 
 mod broker;
 mod clock;
