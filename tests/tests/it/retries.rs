@@ -47,7 +47,8 @@ fn a_failing_event_is_retried_after_one_and_two_minutes_and_then_recorded() {
         );
         assert_eq!((dead.attempts, dead.accepted_at_ms), (3, accepted));
         assert_eq!(dead.finished_at_ms, Some(accepted + 180_000));
-        let last_error = r#"{"errorType":"Bank.Down","errorMessage":"for \"good\"","stackTrace":[]}"#;
+        let last_error =
+            r#"{"errorType":"Bank.Down","errorMessage":"for \"good\"","stackTrace":[]}"#;
         assert_eq!(dead.response, last_error);
         let text = std::fs::read_to_string(broker.folder().join("destinations/failure.jsonl"));
         let timestamp = rfc3339(accepted + 180_000);
