@@ -28,7 +28,12 @@
 //!   two intervals is left for a new connection, and handlers of the lost session are dropped, as
 //!   the broker gives their invocations to others. Delivery is at least once: a handler may run
 //!   again for the same [`Context::request_id`].
-//! - **Shutdown** drains: nothing new is taken, what runs has [`Worker::grace`] to finish.
+//! - **Shutdown** drains: nothing new is taken, what runs has [`Worker::grace`] to finish. A worker
+//!   ends with its process ([`Worker::run`]), with a future of yours ([`Worker::run_until`]), or when
+//!   its handle says so ([`Worker::start`]).
+//! - **Embedding**: a program that holds its own broker gives the worker that broker's
+//!   `Broker::channel()` as [`Worker::with_channel`]; everything else stays as it is. The example
+//!   `embedded` of the crate `trine-broker` does it from start to end.
 //!
 //! Events (connected, session lost, draining) are logged through [`tracing`].
 //!
@@ -42,6 +47,7 @@ mod context;
 mod error;
 mod function;
 mod guarded;
+mod handle;
 mod handler;
 mod intake;
 mod link;
@@ -63,6 +69,7 @@ pub use tonic::transport::{Channel, Endpoint};
 
 pub use crate::context::Context;
 pub use crate::error::{BoxError, Error};
+pub use crate::handle::WorkerHandle;
 pub use crate::handler::{Call, HandlerFuture, HandlerService};
 pub use crate::log_tail::LOG_TAIL_BYTES_MAX;
 pub use crate::run_error::{RunError, SetupError};

@@ -16,6 +16,7 @@ use tower::{Layer, Service};
 
 use crate::context::Context;
 use crate::error::{BoxError, Error};
+use crate::handle::WorkerHandle;
 use crate::handler::{Call, HandlerService};
 use crate::link::Link;
 use crate::panics;
@@ -62,8 +63,8 @@ impl Worker {
     }
 
     /// A worker that speaks over `channel`: for TLS, for a proxy, or for a broker in the same
-    /// process. Set up the channel to reconnect, as [`connect_lazy`] does, and give it HTTP/2
-    /// keepalive: this worker can open a new session on it, not a new connection.
+    /// process, whose `Broker::channel()` is ready for it. Set up your own to reconnect, as
+    /// [`connect_lazy`] does, with HTTP/2 keepalive: this worker can open a session, not a connection.
     ///
     /// [`connect_lazy`]: tonic::transport::Endpoint::connect_lazy
     ///
@@ -224,7 +225,7 @@ impl Worker {
     }
 
     /// The number of sessions that the broker has welcomed and that are up now, as it changes: for
-    /// readiness probes, and for a program that must not go on before its worker serves.
+    /// readiness probes; to wait for the first one, [`start`](Self::start) is enough.
     ///
     /// # Examples
     ///
@@ -275,6 +276,27 @@ impl Worker {
     /// Those of [`run`](Self::run), without [`RunError::Signals`].
     pub async fn run_until(self, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
         self.run_phases(shutdown, std::future::pending()).await
+    }
+
+    /// Starts to serve beside the rest of the program; returns once the first session is up, for
+    /// which it waits as long as it takes.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`run`](Self::run) that come up before that.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # use trine_worker::{RunError, Worker};
+    /// # async fn beside(worker: Worker) -> Result<(), RunError> {
+    /// let worker = worker.start().await?;
+    /// // The rest of the program.
+    /// worker.shutdown().await
+    /// # }
+    /// ```
+    pub async fn start(self) -> Result<WorkerHandle, RunError> {
+        WorkerHandle::start(self).await
     }
 
     async fn run_phases(

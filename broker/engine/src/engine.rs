@@ -121,8 +121,8 @@ impl Engine {
             Input::CreateFunction { caller, name, settings } => {
                 self.create_function(caller, name, settings, out);
             }
-            Input::UpdateFunction { caller, function, settings } => {
-                self.update_function(caller, function, settings, out);
+            Input::UpdateFunction { caller, function, change } => {
+                self.update_function(caller, function, change, out);
             }
             Input::DeleteFunction { caller, function } => {
                 self.delete_function(caller, function, out);

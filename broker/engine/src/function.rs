@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::list::List;
-use crate::{FunctionName, FunctionSettings, Millis, Throttle};
+use crate::{Caller, FunctionName, FunctionSettings, Millis, SettingsChange, Throttle};
 
 #[derive(Debug)]
 pub(crate) struct Function {
@@ -14,9 +14,11 @@ pub(crate) struct Function {
     pub(crate) created_at: Millis,
     pub(crate) modified_at: Millis,
     pub(crate) life: Life,
-    /// Settings on their way to the disk, and the lowest reservation among them and those in force.
-    pub(crate) puts: u32,
-    pub(crate) reserved_low: u32,
+    /// Settings are on their way to the disk.
+    pub(crate) putting: bool,
+    /// Changes that came meanwhile. Each is made to what is in force then: one that the disk refuses leaves no
+    /// trace in the next.
+    pub(crate) changes: VecDeque<(Caller, Box<SettingsChange>)>,
     /// Concurrency in use: placing, running and stopping attempts.
     pub(crate) running: u32,
     /// Events to be started.
@@ -88,8 +90,8 @@ impl Function {
             created_at: now,
             modified_at: now,
             life: Life::Creating,
-            puts: 0,
-            reserved_low: 0,
+            putting: false,
+            changes: VecDeque::new(),
             running: 0,
             ready: List::EMPTY,
             placing: List::EMPTY,

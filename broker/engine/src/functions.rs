@@ -4,6 +4,7 @@ use crate::function::{Function, Life};
 use crate::record::{After, FunctionRecord, Mutation};
 use crate::{
     Answer, Caller, Effect, Engine, Fact, FunctionId, FunctionName, FunctionSettings, Refusal,
+    SettingsChange,
 };
 
 impl Engine {
@@ -24,14 +25,14 @@ impl Engine {
         if self.names.len() >= self.limits.functions_max as usize {
             return Self::refuse(caller, Refusal::TooManyFunctions, out);
         }
-        let promised = match self.promise(0, settings.reserved_concurrency) {
+        let promised = match self.promise(None, settings.reserved_concurrency) {
             Ok(promised) => promised,
             Err(refusal) => return Self::refuse(caller, refusal, out),
         };
         let number = self.next_function;
         self.next_function += 1;
         let mut function = Function::new(number, name.clone(), settings.clone(), self.now);
-        function.puts = 1;
+        function.putting = true;
         let record = FunctionRecord {
             number,
             name: name.clone(),
@@ -49,38 +50,62 @@ impl Engine {
         &mut self,
         caller: Caller,
         function: FunctionId,
-        settings: FunctionSettings,
+        change: Box<SettingsChange>,
         out: &mut Vec<Effect>,
     ) {
         let known = self.functions.get_exact(function.index, function.generation);
-        let Some(known) = known.filter(|known| known.life == Life::Active) else {
+        if known.is_none_or(|known| known.life != Life::Active) {
             return Self::refuse(caller, Refusal::UnknownFunction, out);
-        };
-        let in_force = known.settings.reserved_concurrency.unwrap_or(0);
-        let lowest = if known.puts == 0 { in_force } else { known.reserved_low };
+        }
+        self.functions[function.index].changes.push_back((caller, change));
+        self.make_changes(function.index, out);
+    }
+
+    /// Makes the changes that wait, one at a time: the next when the one before is over.
+    pub(crate) fn make_changes(&mut self, index: u32, out: &mut Vec<Effect>) {
+        loop {
+            let function = &mut self.functions[index];
+            if function.putting {
+                return;
+            }
+            let Some((caller, change)) = function.changes.pop_front() else { return };
+            self.make_change(index, caller, *change, out);
+        }
+    }
+
+    fn make_change(
+        &mut self,
+        index: u32,
+        caller: Caller,
+        change: SettingsChange,
+        out: &mut Vec<Effect>,
+    ) {
+        let function = &self.functions[index];
+        if function.life != Life::Active {
+            // It waited, and was overtaken by a deletion.
+            return Self::refuse(caller, Refusal::UnknownFunction, out);
+        }
         let record = FunctionRecord {
-            number: known.number,
-            name: known.name.clone(),
-            settings,
-            created_at: known.created_at,
+            number: function.number,
+            name: function.name.clone(),
+            settings: change.of(function.settings.clone()),
+            created_at: function.created_at,
             modified_at: self.now,
         };
-        let reserved = record.settings.reserved_concurrency;
-        let promised = match self.promise(lowest, reserved) {
+        let before = function.settings.reserved_concurrency;
+        let promised = match self.promise(before, record.settings.reserved_concurrency) {
             Ok(promised) => promised,
             Err(refusal) => return Self::refuse(caller, refusal, out),
         };
-        let function = &mut self.functions[function.index];
-        function.puts += 1;
-        function.reserved_low = lowest.min(reserved.unwrap_or(0));
+        self.functions[index].putting = true;
         let after = After::FunctionPut { record: Box::new(record.clone()), promised, caller };
         self.persist(Mutation::PutFunction(record), after, out);
     }
 
-    /// Sets aside what a reservation adds to the lowest that the function may have before it, until the disk has it:
-    /// two at once must not exceed the account, whichever of them are refused.
-    fn promise(&mut self, lowest: u32, after: Option<u32>) -> Result<u32, Refusal> {
-        let more = after.unwrap_or(0).saturating_sub(lowest);
+    /// Sets aside what a reservation adds to the one in force, until the disk has it: those of two functions at once
+    /// must not exceed the account, whichever of them are refused.
+    fn promise(&mut self, before: Option<u32>, after: Option<u32>) -> Result<u32, Refusal> {
+        let more = after.unwrap_or(0).saturating_sub(before.unwrap_or(0));
         if more > 0 {
             let min = self.limits.unreserved_concurrency_min;
             let taken = u64::from(self.account.reserved)
@@ -94,22 +119,17 @@ impl Engine {
         Ok(more)
     }
 
-    /// A change of settings is over, taken by the disk or not.
-    pub(crate) fn put_over(&mut self, name: &FunctionName, promised: u32) {
-        self.account.promised -= promised;
-        if let Some(index) = self.names.get(name).copied() {
-            self.functions[index].puts -= 1;
-        }
-    }
-
     /// The settings are durable: they are in force from here on.
     pub(crate) fn function_put(
         &mut self,
         record: FunctionRecord,
+        promised: u32,
         caller: Caller,
         out: &mut Vec<Effect>,
     ) {
+        self.account.promised -= promised;
         let Some(index) = self.names.get(&record.name).copied() else { return };
+        self.functions[index].putting = false;
         self.apply_settings(index, record);
         if self.functions[index].life == Life::Creating {
             self.functions[index].life = Life::Active;
@@ -122,6 +142,27 @@ impl Engine {
         // More concurrency, here or in the pool; or none at all, which ends what waits.
         self.wake_function(index, out);
         self.wake_account_waiters(out);
+        self.make_changes(index, out);
+    }
+
+    /// The store did not take the settings: what was in force still is, and a new function never was.
+    pub(crate) fn function_not_put(
+        &mut self,
+        name: &FunctionName,
+        promised: u32,
+        caller: Caller,
+        out: &mut Vec<Effect>,
+    ) {
+        self.account.promised -= promised;
+        Self::refuse(caller, Refusal::StoreUnavailable, out);
+        let Some(index) = self.names.get(name).copied() else { return };
+        if self.functions[index].life == Life::Creating {
+            self.names.remove(name);
+            self.functions.remove(index);
+            return;
+        }
+        self.functions[index].putting = false;
+        self.make_changes(index, out);
     }
 
     pub(crate) fn apply_settings(&mut self, index: u32, record: FunctionRecord) {
@@ -190,15 +231,6 @@ impl Engine {
     pub(crate) fn leave_function(&mut self, index: u32) {
         self.functions[index].known -= 1;
         self.drop_unknown_function(index);
-    }
-
-    /// The store did not take a new function: it never was.
-    pub(crate) fn uncreate(&mut self, name: &FunctionName) {
-        let Some(index) = self.names.get(name).copied() else { return };
-        if self.functions[index].life == Life::Creating {
-            self.names.remove(name);
-            self.functions.remove(index);
-        }
     }
 
     fn drop_unknown_function(&mut self, index: u32) {

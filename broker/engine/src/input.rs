@@ -3,7 +3,7 @@
 use crate::record::Idempotency;
 use crate::{
     Caller, EntryId, FunctionId, FunctionName, FunctionSettings, Lease, Millis, PersistNumber,
-    RequestId, WorkerId,
+    RequestId, SettingsChange, WorkerId,
 };
 
 /// One thing that happened. Bytes stay with the shell: payloads and responses are known here by
@@ -45,14 +45,14 @@ pub enum Input {
         /// Its settings.
         settings: FunctionSettings,
     },
-    /// A client replaces the settings of a function.
+    /// A client changes settings of a function.
     UpdateFunction {
         /// Gets an answer.
         caller: Caller,
         /// Which one.
         function: FunctionId,
-        /// All settings, the unchanged ones too.
-        settings: FunctionSettings,
+        /// Made to what is in force once the changes before it are. Boxed: inputs of invocations must stay small.
+        change: Box<SettingsChange>,
     },
     /// A client deletes a function.
     DeleteFunction {

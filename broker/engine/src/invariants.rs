@@ -10,6 +10,7 @@
 //! - INV-5 counts: queue counts and bytes equal those of the live events, a function's counts those of its entries.
 //! - INV-6 timers: a state that waits for time has its timer set; a ready queue is looked at before its head is too old.
 //! - INV-7 no idle want: no function has a startable event while a slot and concurrency for it are free.
+//! - INV-8 changes: one waits only behind settings that are on their way to the disk.
 
 use std::collections::BTreeMap;
 
@@ -149,6 +150,9 @@ impl Engine {
                 (function.known, function.unsettled, function.queued, function.queued_bytes);
             if found != counted {
                 return Err(format!("INV-5: {} counts {counted:?}, has {found:?}", function.name));
+            }
+            if !function.changes.is_empty() && !function.putting {
+                return Err(format!("INV-8: nothing holds up the changes of {}", function.name));
             }
             self.check_head(index, function)?;
         }

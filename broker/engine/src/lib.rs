@@ -13,6 +13,7 @@
 //! `INV-n` an invariant of [`Engine::check`].
 
 mod cancel;
+mod change;
 mod delivery;
 mod dispatch;
 mod effect;
@@ -44,6 +45,7 @@ mod wheel;
 mod worker;
 mod workers;
 
+pub use change::{Change, SettingsChange};
 pub use effect::{
     Answer, Blocker, Deliver, Dispatch, Effect, FunctionError, InvocationView, Phase, Refusal,
 };

@@ -1,5 +1,5 @@
 //! The end of an attempt: outcomes, timeouts, and the fencing between them. Transition table:
-//! [`LeasePhase`](crate::worker::LeasePhase). What happens when a whole session ends is in `workers.rs`.
+//! [`LeasePhase`]. What happens when a whole session ends is in `workers.rs`.
 
 use crate::slab::NONE;
 use crate::worker::{Held, LeasePhase};

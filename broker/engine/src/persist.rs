@@ -52,8 +52,7 @@ impl Engine {
             After::Redriven { old, new, at, caller } => self.redriven(old, new, at, caller, out),
             After::Redelivers { entry, caller } => self.redelivers(entry, caller, out),
             After::FunctionPut { record, promised, caller } => {
-                self.put_over(&record.name, promised);
-                self.function_put(*record, caller, out);
+                self.function_put(*record, promised, caller, out);
             }
             After::FunctionDeleted { function, caller } => {
                 self.function_deleted(function, caller, out);
@@ -116,9 +115,7 @@ impl Engine {
                 Self::refuse(caller, Refusal::StoreUnavailable, out);
             }
             After::FunctionPut { record, promised, caller } => {
-                self.put_over(&record.name, promised);
-                self.uncreate(&record.name);
-                Self::refuse(caller, Refusal::StoreUnavailable, out);
+                self.function_not_put(&record.name, promised, caller, out);
             }
             After::FunctionDeleted { function, caller } => {
                 self.functions[function].life = crate::function::Life::Active;

@@ -13,10 +13,12 @@ use trine_engine::EngineLimits;
 use trine_proto::FRAME_BYTES_MAX;
 use trine_proto::v1::Durability;
 use trine_proto::v1::admin_service_server::AdminServiceServer;
+use trine_proto::v1::function_service_client::FunctionServiceClient;
 use trine_proto::v1::function_service_server::FunctionServiceServer;
+use trine_proto::v1::invocation_service_client::InvocationServiceClient;
 use trine_proto::v1::invocation_service_server::InvocationServiceServer;
 use trine_proto::v1::worker_service_server::WorkerServiceServer;
-use trine_store::{Committer, Embedded, Memory, Options, Shard as StoreShard, StoreError};
+use trine_store::{Committer, Shard as StoreShard, StoreError};
 
 use crate::clock::Clock;
 use crate::destinations::Destinations;
@@ -26,14 +28,15 @@ use crate::edge::http;
 use crate::edge::invocation::InvocationEdge;
 use crate::edge::session::SessionEdge;
 use crate::front::{CONNECTION_WINDOW_BYTES, Front, STREAM_WINDOW_BYTES, serve};
-use crate::listener::{Inside, Listener, listen};
+use crate::listener::{Inside, Listener, ListeningSocket};
 use crate::metrics::{Metrics, Start};
-use crate::options::{BrokerOptions, StoreOption};
+use crate::options::BrokerOptions;
 use crate::shard::deliveries::{Deliveries, DeliveryErrors, Way};
 use crate::shard::loader::Loader;
 use crate::shard::message::{Message, ShardHandle};
 use crate::shard::recover::recover;
-use crate::shard::{Parts, Shard, SharedStore};
+use crate::shard::{Parts, Shard};
+use crate::store::{self, Closed, OpenStore, SharedStore};
 
 /// The one shard of this release; its number is part of ids and keys so that there can be more.
 const SHARD: StoreShard = StoreShard(0);
@@ -41,17 +44,23 @@ const SHARD: StoreShard = StoreShard(0);
 /// How long answers that are under way may take to leave once nothing runs any more.
 const FLUSH_WAIT: Duration = Duration::from_secs(2);
 
-/// A running broker.
+/// A running broker. It needs the tokio runtime in which it was started for as long as it lives.
+///
+/// From within the process it is reached by [`functions`](Self::functions),
+/// [`invocations`](Self::invocations) and [`channel`](Self::channel); from outside only if it was
+/// told to [`listen`](BrokerOptions::listen).
 #[derive(Debug)]
 pub struct Broker {
-    address: SocketAddr,
-    channel: Channel,
+    socket: Option<ListeningSocket>,
+    inside: Inside,
+    functions: FunctionServiceClient<Channel>,
+    invocations: InvocationServiceClient<Channel>,
     shard: ShardHandle,
     ready: Arc<AtomicBool>,
     stop: watch::Sender<bool>,
     server: JoinHandle<()>,
     running: JoinHandle<Result<(), StoreError>>,
-    accepting: JoinHandle<()>,
+    closed: Closed,
 }
 
 /// Why a broker did not start.
@@ -104,8 +113,8 @@ impl Broker {
     /// # Errors
     /// See [`StartError`]; nothing is left behind.
     pub async fn start(options: BrokerOptions) -> Result<Self, StartError> {
-        if !options.listen.ip().is_loopback() {
-            return Err(StartError::NotLoopback(options.listen));
+        if let Some(address) = options.listen.filter(|address| !address.ip().is_loopback()) {
+            return Err(StartError::NotLoopback(address));
         }
         let clock = if options.virtual_time { Clock::virtual_time() } else { Clock::real() };
         let (metrics, facts) = Metrics::new(Start {
@@ -113,7 +122,7 @@ impl Broker {
             at: clock.now(),
             virtual_time: options.virtual_time,
         });
-        let (store, durability) = open_store(&options.store)?;
+        let OpenStore { shared: store, durability, closed } = store::open(&options.store)?;
         let (shard, inbox) = ShardHandle::new();
         let (engine, fence) = {
             let (store, limits, now) = (Arc::clone(&store), engine_limits(&options), clock.now());
@@ -121,10 +130,7 @@ impl Broker {
                 tokio::task::spawn_blocking(move || recover(store.as_ref(), SHARD, limits, now));
             recovering.await.map_err(|error| StartError::Thread(error.into()))??
         };
-        let Listener { address, connections, inside, accepting } =
-            listen(options.listen, options.limits.connections_max, metrics.clone())
-                .await
-                .map_err(|source| StartError::Listen { address: options.listen, source })?;
+        let Listener { connections, inside, socket } = listen(&options, metrics.clone()).await?;
         let (commits, committed) = mpsc::unbounded_channel();
         // The shard outlives its committer; a commit that nobody hears of is read at the next start.
         let done = Box::new(move |commit| drop(commits.send(commit)));
@@ -158,20 +164,50 @@ impl Broker {
             Edges { shard: shard.clone(), clock, metrics, durability, store, delivery_errors };
         let front = edges.front(&options, Arc::clone(&ready)).await;
         let server = tokio::spawn(serve(front, connections, stopping));
-        let channel = inside_channel(inside);
-        Ok(Self { address, channel, shard, ready, stop, server, running, accepting })
+        let functions = FunctionServiceClient::new(inside_channel(inside.clone()));
+        let invocations = InvocationServiceClient::new(inside_channel(inside.clone()))
+            .max_decoding_message_size(FRAME_BYTES_MAX)
+            .max_encoding_message_size(FRAME_BYTES_MAX);
+        Ok(Self {
+            socket,
+            inside,
+            functions,
+            invocations,
+            shard,
+            ready,
+            stop,
+            server,
+            running,
+            closed,
+        })
     }
 
-    /// Where it listens.
+    /// Where it listens, if it does.
     #[must_use]
-    pub fn address(&self) -> SocketAddr {
-        self.address
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.socket.as_ref().map(|socket| socket.address)
     }
 
-    /// A connection from within the process, over the same contract and without the network.
+    /// A new connection from within the process: the same contract, without the network. Workers,
+    /// pollers and callers have one each and do not wait behind each other.
     #[must_use]
     pub fn channel(&self) -> Channel {
-        self.channel.clone()
+        inside_channel(self.inside.clone())
+    }
+
+    /// A client from within the process that creates functions and looks after them. All clones
+    /// share a connection.
+    #[must_use]
+    pub fn functions(&self) -> FunctionServiceClient<Channel> {
+        self.functions.clone()
+    }
+
+    /// A client from within the process that invokes functions and looks after what was invoked.
+    /// All clones share a connection. Payloads may be as large as the contract allows, which is more
+    /// than a client takes that is made from a [`channel`](Self::channel) and not told so.
+    #[must_use]
+    pub fn invocations(&self) -> InvocationServiceClient<Channel> {
+        self.invocations.clone()
     }
 
     /// Ends when the broker stops by itself. The process should end too, not with success.
@@ -186,10 +222,11 @@ impl Broker {
         }
     }
 
-    /// Refuses new work, lets running attempts end within `deadline`, saves, closes.
+    /// Refuses new work, lets running attempts end within `deadline`, saves, closes. Afterwards
+    /// another broker may start in the same folder; it goes on with the events that wait.
     pub async fn shutdown(mut self, deadline: Duration) -> Drained {
         self.ready.store(false, Ordering::Relaxed);
-        self.accepting.abort();
+        self.socket = None;
         let (reply, drained) = oneshot::channel();
         let told = self.shard.send(Message::Drain { reply }).await.is_ok();
         let complete = told && matches!(tokio::time::timeout(deadline, drained).await, Ok(Ok(())));
@@ -202,6 +239,9 @@ impl Broker {
         if tokio::time::timeout(FLUSH_WAIT, &mut self.server).await.is_err() {
             self.server.abort();
         }
+        if tokio::time::timeout(FLUSH_WAIT, &mut self.closed).await.is_err() {
+            tracing::warn!("the store is still being read and stays open until that has ended");
+        }
         Drained { complete, cut_off }
     }
 }
@@ -209,19 +249,15 @@ impl Broker {
 impl Drop for Broker {
     /// A broker that is dropped stops like one that is killed: what was acknowledged is on disk.
     fn drop(&mut self) {
-        self.accepting.abort();
         self.server.abort();
         self.shard.tell(Message::Stop);
     }
 }
 
-fn open_store(option: &StoreOption) -> Result<(SharedStore, Durability), StoreError> {
-    match option {
-        StoreOption::Memory => Ok((Arc::new(Memory::new()), Durability::Memory)),
-        StoreOption::Embedded { dir } => {
-            Ok((Arc::new(Embedded::open(dir, Options::default())?), Durability::LocalDisk))
-        }
-    }
+async fn listen(options: &BrokerOptions, metrics: Metrics) -> Result<Listener, StartError> {
+    let Some(address) = options.listen else { return Ok(Listener::inside()) };
+    let bound = Listener::bind(address, options.limits.connections_max, metrics).await;
+    bound.map_err(|source| StartError::Listen { address, source })
 }
 
 fn engine_limits(options: &BrokerOptions) -> EngineLimits {
@@ -262,7 +298,7 @@ impl Edges {
             clock: self.clock.clone(),
             metrics: self.metrics.clone(),
             durability: self.durability,
-            store: self.store,
+            store: Arc::downgrade(&self.store),
             store_shard: SHARD,
             delivery_errors: self.delivery_errors,
         })

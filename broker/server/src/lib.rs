@@ -5,6 +5,13 @@
 //! ```
 //!
 //! Edges decode and encode; the shard's task owns the engine and everything that moves; the engine decides.
+//!
+//! The binary `trine` is one program around it. Any other can hold a broker as well, with its workers and callers in
+//! the same process; this is the example `embedded`:
+//!
+//! ```
+#![doc = include_str!("../examples/embedded.rs")]
+//! ```
 
 mod broker;
 mod clock;
@@ -18,6 +25,10 @@ mod redrive;
 mod refusal;
 mod request_id;
 mod shard;
+mod store;
+
+/// The contract, for what goes over [`Broker::channel`].
+pub use trine_proto as proto;
 
 pub use broker::{Broker, Drained, StartError, StopReason};
 pub use options::{BrokerOptions, DestinationPolicy, Limits, NatsCredential, StoreOption, Timing};

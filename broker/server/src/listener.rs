@@ -1,4 +1,5 @@
-//! Connections: accepted, counted, bounded, and given up if they say nothing. It does not know what is spoken over them.
+//! Connections: accepted or opened from within, counted, bounded, and given up if they say nothing. It does not know
+//! what is spoken over them.
 //!
 //! Own accept loop because tonic's has no bound on connections, no deadline for the first byte, and ends at the
 //! first accept error (RUSTSEC-2024-0376 was that).
@@ -13,6 +14,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::task::JoinHandle;
 use tokio::time::Sleep;
 use tokio_stream::wrappers::ReceiverStream;
 
@@ -29,29 +31,50 @@ const DUPLEX_BYTES: usize = 1 << 20;
 
 /// Where connections come from.
 pub(crate) struct Listener {
-    pub(crate) address: SocketAddr,
     pub(crate) connections: ReceiverStream<io::Result<Connection>>,
     pub(crate) inside: Inside,
-    pub(crate) accepting: tokio::task::JoinHandle<()>,
+    /// None: connections come from within only.
+    pub(crate) socket: Option<ListeningSocket>,
+}
+
+/// A bound address, and the task that accepts there; dropped, it accepts no more.
+#[derive(Debug)]
+pub(crate) struct ListeningSocket {
+    pub(crate) address: SocketAddr,
+    accepting: JoinHandle<()>,
+}
+
+impl Drop for ListeningSocket {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
 }
 
 /// Opens connections from within the process.
 #[derive(Debug, Clone)]
 pub(crate) struct Inside(mpsc::Sender<io::Result<Connection>>);
 
-/// Binds and starts accepting.
-pub(crate) async fn listen(
-    address: SocketAddr,
-    connections_max: u32,
-    metrics: Metrics,
-) -> io::Result<Listener> {
-    let listener = TcpListener::bind(address).await?;
-    let address = listener.local_addr()?;
-    let (accepted, connections) = mpsc::channel(64);
-    let places = Arc::new(Semaphore::new(connections_max as usize));
-    let inside = Inside(accepted.clone());
-    let accepting = tokio::spawn(accept(listener, accepted, places, metrics));
-    Ok(Listener { address, connections: ReceiverStream::new(connections), inside, accepting })
+impl Listener {
+    /// One for connections from within only.
+    pub(crate) fn inside() -> Self {
+        let (accepted, connections) = mpsc::channel(64);
+        let connections = ReceiverStream::new(connections);
+        Self { connections, inside: Inside(accepted), socket: None }
+    }
+
+    /// Binds and starts accepting.
+    pub(crate) async fn bind(
+        address: SocketAddr,
+        connections_max: u32,
+        metrics: Metrics,
+    ) -> io::Result<Self> {
+        let listener = TcpListener::bind(address).await?;
+        let address = listener.local_addr()?;
+        let places = Arc::new(Semaphore::new(connections_max as usize));
+        let inside = Self::inside();
+        let accepting = tokio::spawn(accept(listener, inside.inside.0.clone(), places, metrics));
+        Ok(Self { socket: Some(ListeningSocket { address, accepting }), ..inside })
+    }
 }
 
 async fn accept(

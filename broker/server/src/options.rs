@@ -7,12 +7,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// Everything a [`Broker`](crate::Broker) needs to start. [`BrokerOptions::default`] is a broker
-/// on a free loopback port with the memory store, as embedding and tests want it.
+/// for this process alone: without a socket, and with the memory store.
 #[derive(Debug, Clone)]
 pub struct BrokerOptions {
-    /// Where to listen. Any address but loopback is refused while no authentication exists.
-    /// Default `127.0.0.1:0`.
-    pub listen: SocketAddr,
+    /// Where to listen; port 0 is any free one. Any address but loopback is refused while no
+    /// authentication exists. Default `None`: nowhere, only [`Broker::channel`](crate::Broker::channel)
+    /// leads to it, and nobody reads its metrics.
+    pub listen: Option<SocketAddr>,
     /// Where accepted events live. Default [`StoreOption::Memory`].
     pub store: StoreOption,
     /// Take the time from `AdminService.AdvanceTime` instead of the machine. Default false.
@@ -115,7 +116,7 @@ impl std::fmt::Debug for NatsCredential {
 impl Default for BrokerOptions {
     fn default() -> Self {
         Self {
-            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            listen: None,
             store: StoreOption::Memory,
             virtual_time: false,
             limits: Limits::default(),

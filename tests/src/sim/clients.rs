@@ -6,7 +6,7 @@ use trine_engine::{
 };
 
 use super::ledger::{Asked, Call, Judged};
-use super::plan::{FUNCTIONS, name, settings};
+use super::plan::{FUNCTIONS, change, name, settings};
 use super::world::{Happening, World};
 
 /// Invocations that clients remember.
@@ -191,9 +191,9 @@ impl World {
     }
 
     fn update(&mut self, function: FunctionId) -> Judged {
-        let (caller, settings) = (self.new_caller(), settings(&mut self.clients));
-        self.ledger.calls(caller.tag, Call::Update { function, settings: settings.clone() });
-        self.input(Input::UpdateFunction { caller, function, settings })
+        let (caller, change) = (self.new_caller(), Box::new(change(&mut self.clients)));
+        self.ledger.calls(caller.tag, Call::Update { function, change: change.clone() });
+        self.input(Input::UpdateFunction { caller, function, change })
     }
 
     /// Looking changes nothing and finds what the ledger knows.

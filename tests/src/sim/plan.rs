@@ -1,8 +1,8 @@
 //! Owns what a seed makes of a world before it begins: its limits, how long it lasts and what may go wrong in it.
 
 use trine_engine::{
-    Destination, EngineLimits, FunctionName, FunctionSettings, MaxEventAgeSeconds, MaxRetries,
-    TimeoutSeconds,
+    Change, Destination, EngineLimits, FunctionName, FunctionSettings, MaxEventAgeSeconds,
+    MaxRetries, SettingsChange, TimeoutSeconds,
 };
 
 use super::random::Random;
@@ -86,4 +86,23 @@ pub(super) fn settings(random: &mut Random) -> FunctionSettings {
         on_failure: destination(random),
         ..FunctionSettings::default()
     }
+}
+
+/// A change of them: some are set, of the others some cleared.
+pub(super) fn change(random: &mut Random) -> SettingsChange {
+    fn some<T>(random: &mut Random, change: &mut Change<T>) {
+        match random.below(4) {
+            0 if change.set().is_none() => *change = Change::Clear,
+            1 | 2 => *change = Change::Keep,
+            _ => {}
+        }
+    }
+    let mut change = SettingsChange::from(settings(random));
+    some(random, &mut change.timeout);
+    some(random, &mut change.reserved_concurrency);
+    some(random, &mut change.max_retries);
+    some(random, &mut change.max_event_age);
+    some(random, &mut change.on_success);
+    some(random, &mut change.on_failure);
+    change
 }

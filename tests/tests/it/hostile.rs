@@ -129,7 +129,7 @@ fn a_frame_of_16_mib_is_not_waited_for() {
         let victim = Victim::start().await;
         let mut wire = Wire::connect(victim.broker.address()).await;
         wire.push(&[0xff, 0xff, 0xff, DATA, 0, 0, 0, 0, 1]).await;
-        assert!(wire.is_closed(LIMIT).await);
+        assert!(wire.closes(LIMIT).await);
         victim.recovers().await;
     });
 }
@@ -199,10 +199,7 @@ fn rapid_resets_are_cut_off() {
                 break;
             }
         }
-        assert!(
-            closed || wire.is_closed(Duration::from_secs(20)).await,
-            "50 000 resets were taken"
-        );
+        assert!(closed || wire.closes(Duration::from_secs(20)).await, "50 000 resets were taken");
         victim.recovers().await;
     });
 }

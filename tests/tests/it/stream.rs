@@ -310,7 +310,8 @@ fn a_stream_that_is_not_answered_is_not_read() {
         let held = waiting().await;
         assert!(held < 16_384.0 + 1_000.0, "{held} calls were taken off one stream");
         open.send_replace(true);
-        assert_eq!(stream.answers(SENT as usize).await.len(), SENT as usize);
+        let sent = usize::try_from(SENT).unwrap();
+        assert_eq!(stream.answers(sent).await.len(), sent);
     });
 }
 

@@ -61,7 +61,7 @@ impl Wire {
     }
 
     /// Whether the broker closes the connection within `limit`.
-    pub(crate) async fn is_closed(mut self, limit: std::time::Duration) -> bool {
+    pub(crate) async fn closes(mut self, limit: std::time::Duration) -> bool {
         let mut sink = vec![0; 1 << 16];
         let reading =
             async { while self.stream.read(&mut sink).await.is_ok_and(|read| read > 0) {} };

@@ -7,10 +7,10 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tonic::Status;
 use trine_proto::v1::outcome::Result as Answer;
-use trine_proto::v1::{OutcomeReturned, OutcomeStopped};
+use trine_proto::v1::{OutcomeReturned, OutcomeStopped, Reason};
 use trine_worker::{CancellationToken, Channel, Context, Error, RunError, Worker};
 
-use crate::peer::{Peer, Running, attempt, response};
+use crate::peer::{NEVER, Peer, Running, attempt, response, welcome};
 
 /// A worker whose function takes `seconds` and tells of the tokens of its attempts.
 fn slow(channel: Channel) -> (Worker, mpsc::UnboundedReceiver<CancellationToken>) {
@@ -143,8 +143,52 @@ async fn a_worker_that_is_dropped_stops_its_handlers() {
     token.cancelled().await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_worker_beside_the_program_has_started_when_it_is_welcomed_and_drains_when_told() {
+    let (mut peer, channel) = Peer::in_memory();
+    let (worker, mut seen) = slow(channel);
+    let mut starting = tokio::spawn(worker.start());
+    let mut session = peer.accept().await;
+    session.hello().await;
+    let early = tokio::time::timeout(Duration::from_secs(1), &mut starting).await;
+    assert!(early.is_err(), "it is not welcomed yet");
+    session.send(welcome(NEVER)).await;
+    let worker = starting.await.unwrap().unwrap();
+    session.attempts([long(1, "29")]).await;
+    seen.recv().await.unwrap();
+    let ending = tokio::spawn(worker.shutdown());
+    while !session.frame().await.unwrap().draining {}
+    assert_eq!(session.answer().await, response("29"));
+    drop(session);
+    ending.await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_whose_handle_is_dropped_drains() {
+    let (mut peer, channel) = Peer::in_memory();
+    let (worker, mut seen) = slow(channel);
+    let (worker, mut session) = tokio::join!(worker.start(), peer.welcome());
+    session.attempts([long(1, "20")]).await;
+    seen.recv().await.unwrap();
+    drop(worker.unwrap());
+    while !session.frame().await.unwrap().draining {}
+    assert_eq!(session.answer().await, response("20"));
+}
+
+#[tokio::test]
+async fn a_worker_that_is_refused_does_not_start() {
+    let (peer, channel) = Peer::in_memory();
+    peer.refuse(Reason::UnsupportedProtocol, 1);
+    let (worker, _seen) = slow(channel);
+    let error = worker.start().await.unwrap_err();
+    assert!(matches!(error, RunError::Refused { .. }), "{error}");
+}
+
 #[tokio::test]
 async fn a_setup_that_cannot_work_is_told_before_anything_is_connected() {
+    let worker = Worker::connect("broker:7400").slots(0);
+    let error = worker.start().await.unwrap_err();
+    assert!(matches!(error, RunError::Setup(_)), "{error}");
     let worker = Worker::connect("broker:7400").slots(0);
     let error = worker.run_until(std::future::pending()).await.unwrap_err();
     let RunError::Setup(setup) = &error else { panic!("expected a setup error, got {error}") };

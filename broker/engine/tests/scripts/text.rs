@@ -232,3 +232,11 @@ pub(crate) fn destination(text: &str) -> Destination {
         _ => panic!("{text:?} is not fn:NAME or file:NAME"),
     }
 }
+
+pub(crate) fn destination_text(destination: &Destination) -> String {
+    match destination {
+        Destination::Function(name) => format!("fn:{name}"),
+        Destination::File { name } => format!("file:{name}"),
+        other => panic!("{other:?} cannot be written in a script"),
+    }
+}

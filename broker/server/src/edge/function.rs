@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use tonic::{Request, Response, Status};
-use trine_engine::{Answer, FunctionName, FunctionView, Input, Phase, RequestId};
+use trine_engine::{Answer, Destination, FunctionName, FunctionView, Input, Phase, RequestId};
 use trine_proto::v1::function_service_server::FunctionService;
 use trine_proto::v1::{
     CreateFunctionRequest, CreateFunctionResponse, DeleteFunctionRequest, DeleteFunctionResponse,
@@ -43,8 +43,8 @@ impl FunctionEdge {
         found.ok_or_else(|| from_engine(trine_engine::Refusal::UnknownFunction, name))
     }
 
-    fn check_destinations(&self, settings: &trine_engine::FunctionSettings) -> Result<(), Refusal> {
-        for destination in [&settings.on_success, &settings.on_failure].into_iter().flatten() {
+    fn check_destinations(&self, given: [Option<&Destination>; 2]) -> Result<(), Refusal> {
+        for destination in given.into_iter().flatten() {
             Destinations::check(&self.policy, destination).map_err(
                 |forbidden| match forbidden {
                     ForbiddenDestination::Malformed(why) => invalid(why),
@@ -58,7 +58,7 @@ impl FunctionEdge {
     async fn create(&self, request: CreateFunctionRequest) -> Result<Function, Refusal> {
         let name = FunctionName::new(&request.name).map_err(|error| invalid_setting(&error))?;
         let settings = settings::parse(request.settings.unwrap_or_default())?;
-        self.check_destinations(&settings)?;
+        self.check_destinations([settings.on_success.as_ref(), settings.on_failure.as_ref()])?;
         let text = name.to_string();
         let create = move |caller, _| Input::CreateFunction { caller, name, settings };
         match self.shard.control(create).await? {
@@ -68,12 +68,12 @@ impl FunctionEdge {
     }
 
     async fn update(&self, request: UpdateFunctionRequest) -> Result<Function, Refusal> {
-        let stored = self.view(&request.name).await?;
-        let given = request.settings.unwrap_or_default();
-        let settings = settings::update(stored.settings, given, &request.clear)?;
-        self.check_destinations(&settings)?;
-        let id = stored.id;
-        let update = move |caller, _| Input::UpdateFunction { caller, function: id, settings };
+        let function_id = self.view(&request.name).await?.id;
+        let change = settings::change(request.settings.unwrap_or_default(), &request.clear)?;
+        self.check_destinations([change.on_success.set(), change.on_failure.set()])?;
+        let change = Box::new(change);
+        let update =
+            move |caller, _| Input::UpdateFunction { caller, function: function_id, change };
         match self.shard.control(update).await? {
             Answer::Refused(refusal) => Err(from_engine(refusal, &request.name)),
             _ => Ok(function(self.view(&request.name).await?)),

@@ -1,6 +1,7 @@
 //! `InvocationService`: invoking, and looking after what was invoked.
 
 use std::pin::Pin;
+use std::sync::Weak;
 use std::time::Duration;
 
 use futures_util::Stream;
@@ -16,8 +17,8 @@ use trine_proto::v1::{
     ListInvocationsResponse, Reason, RedriveInvocationsRequest, RedriveInvocationsResponse,
     Refusal,
 };
-use trine_store::Shard as StoreShard;
 use trine_store::record::decode_response;
+use trine_store::{Shard as StoreShard, Store};
 
 use crate::clock::Clock;
 use crate::edge::stream::{Answers, StreamEdge};
@@ -25,9 +26,8 @@ use crate::edge::view::{self, Filter};
 use crate::edge::{call, refused};
 use crate::metrics::Metrics;
 use crate::redrive::{Redrive, checked_rate};
-use crate::refusal::{from_engine, invalid, refuse};
+use crate::refusal::{from_engine, gone, invalid, refuse};
 use crate::request_id;
-use crate::shard::SharedStore;
 use crate::shard::deliveries::DeliveryErrors;
 use crate::shard::message::{Message, ShardHandle};
 
@@ -46,7 +46,8 @@ pub(crate) struct InvocationEdge {
     pub(crate) clock: Clock,
     pub(crate) metrics: Metrics,
     pub(crate) durability: Durability,
-    pub(crate) store: SharedStore,
+    /// An edge lives as long as a client keeps its connection, which must not keep the store open.
+    pub(crate) store: Weak<dyn Store>,
     pub(crate) store_shard: StoreShard,
     pub(crate) delivery_errors: DeliveryErrors,
 }
@@ -101,7 +102,7 @@ impl InvocationEdge {
 
     /// The response as it lies in the store; empty if it was forgotten meanwhile.
     async fn response(&self, seq: EventSeq) -> Result<bytes::Bytes, Refusal> {
-        let (store, shard) = (self.store.clone(), self.store_shard);
+        let (store, shard) = (self.store.upgrade().ok_or_else(gone)?, self.store_shard);
         let key = trine_store::Key { table: trine_store::Table::Response, id: seq.0 };
         let read = tokio::task::spawn_blocking(move || store.get(shard, key)).await;
         let broken = |error: String| {

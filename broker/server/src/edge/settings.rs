@@ -1,8 +1,8 @@
 //! `FunctionSettings` between the wire and the engine: every range is checked here, once.
 
 use trine_engine::{
-    Destination, FunctionName, FunctionSettings, InvalidSetting, MaxEventAgeSeconds, MaxRetries,
-    MemoryMb, TimeoutSeconds,
+    Change, Destination, FunctionName, FunctionSettings, InvalidSetting, MaxEventAgeSeconds,
+    MaxRetries, MemoryMb, SettingsChange, TimeoutSeconds,
 };
 use trine_proto::v1;
 use trine_proto::v1::destination::Target;
@@ -115,37 +115,22 @@ fn nats_destination(nats: v1::NatsDestination, setting: &str) -> Result<Destinat
     })
 }
 
-/// `stored` with what an update sets and clears.
-pub(crate) fn update(
-    stored: FunctionSettings,
+/// What an update sets and clears, checked. What is in force does not come into it: the engine makes the change.
+pub(crate) fn change(
     given: v1::FunctionSettings,
     clear: &[String],
-) -> Result<FunctionSettings, Refusal> {
-    let given = parse(given)?;
-    let mut merged = FunctionSettings {
-        description: given.description.clone().or(stored.description),
-        timeout: given.timeout.or(stored.timeout),
-        memory: given.memory.or(stored.memory),
-        reserved_concurrency: given.reserved_concurrency.or(stored.reserved_concurrency),
-        max_retries: given.max_retries.or(stored.max_retries),
-        max_event_age: given.max_event_age.or(stored.max_event_age),
-        on_success: given.on_success.clone().or(stored.on_success),
-        on_failure: given.on_failure.clone().or(stored.on_failure),
-    };
+) -> Result<SettingsChange, Refusal> {
+    let mut change = SettingsChange::from(parse(given)?);
     for name in clear {
-        let set = match name.as_str() {
-            "description" => merged.description.take().is_some() && given.description.is_some(),
-            "timeout_seconds" => merged.timeout.take().is_some() && given.timeout.is_some(),
-            "memory_mb" => merged.memory.take().is_some() && given.memory.is_some(),
-            "reserved_concurrency" => {
-                merged.reserved_concurrency.take().is_some() && given.reserved_concurrency.is_some()
-            }
-            "max_retries" => merged.max_retries.take().is_some() && given.max_retries.is_some(),
-            "max_event_age_seconds" => {
-                merged.max_event_age.take().is_some() && given.max_event_age.is_some()
-            }
-            "on_success" => merged.on_success.take().is_some() && given.on_success.is_some(),
-            "on_failure" => merged.on_failure.take().is_some() && given.on_failure.is_some(),
+        let was_set = match name.as_str() {
+            "description" => clears(&mut change.description),
+            "timeout_seconds" => clears(&mut change.timeout),
+            "memory_mb" => clears(&mut change.memory),
+            "reserved_concurrency" => clears(&mut change.reserved_concurrency),
+            "max_retries" => clears(&mut change.max_retries),
+            "max_event_age_seconds" => clears(&mut change.max_event_age),
+            "on_success" => clears(&mut change.on_success),
+            "on_failure" => clears(&mut change.on_failure),
             _ => {
                 let known = NAMES.join(", ");
                 return Err(invalid(format!(
@@ -153,11 +138,16 @@ pub(crate) fn update(
                 )));
             }
         };
-        if set {
+        if was_set {
             return Err(invalid(format!("{name} is both in settings and in clear; choose one.")));
         }
     }
-    Ok(merged)
+    Ok(change)
+}
+
+/// Clears a setting; true if the same update sets it.
+fn clears<T>(change: &mut Change<T>) -> bool {
+    std::mem::replace(change, Change::Clear).set().is_some()
 }
 
 /// The settings as the user set them, for the wire.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
+use tokio::task::JoinSet;
 use trine_engine::{
     Answer, Caller, Deliver, DeliveryResult, Destination, End, Engine, EventRecord, EventStage,
     FunctionSettings, Input, RequestId,
@@ -17,7 +18,8 @@ use crate::destinations::{DeliveryOutcome, DestinationRecord, Destinations};
 use crate::shard::call::{Call, CallMode, Extra, Target};
 use crate::shard::message::{FunctionDelivery, Message, ShardHandle};
 use crate::shard::saving::{payload_key, response_key};
-use crate::shard::{EDGE_DELIVERY, Shard, SharedStore};
+use crate::shard::{EDGE_DELIVERY, Shard};
+use crate::store::SharedStore;
 
 /// Records offered at a time, at most.
 const UNDER_WAY_MAX: usize = 64;
@@ -32,6 +34,8 @@ const ERROR_CHARS_MAX: usize = 500;
 pub(crate) struct Deliveries {
     queue: VecDeque<Deliver>,
     under_way: usize,
+    /// Given up with the shard: nobody could be told how they ended.
+    offers: JoinSet<()>,
     /// Records that are being accepted by another function's queue, by tag.
     to_functions: HashMap<u64, (trine_engine::EntryId, RequestId)>,
     way: Way,
@@ -76,7 +80,14 @@ impl DeliveryErrors {
 
 impl Deliveries {
     pub(crate) fn new(way: Way, errors: DeliveryErrors) -> Self {
-        Self { queue: VecDeque::new(), under_way: 0, to_functions: HashMap::new(), way, errors }
+        Self {
+            queue: VecDeque::new(),
+            under_way: 0,
+            offers: JoinSet::new(),
+            to_functions: HashMap::new(),
+            way,
+            errors,
+        }
     }
 
     pub(crate) fn enqueue(&mut self, deliver: Deliver) {
@@ -95,12 +106,13 @@ impl Deliveries {
 
     /// Offers what waits, as far as there is room.
     fn start(&mut self, engine: &Engine) {
+        while self.offers.try_join_next().is_some() {}
         while self.under_way < UNDER_WAY_MAX {
             let Some(deliver) = self.queue.pop_front() else { return };
             self.under_way += 1;
             let settings = engine.settings(deliver.function).map(|(_, settings)| settings);
             let target = settings.and_then(|settings| target(settings, &deliver.record)).cloned();
-            tokio::spawn(self.way.clone().offer(deliver, target));
+            self.offers.spawn(self.way.clone().offer(deliver, target));
         }
     }
 }

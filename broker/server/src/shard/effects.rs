@@ -10,9 +10,9 @@ use trine_engine::{
 use crate::refusal;
 use crate::shard::call::{Reply, ReplyBody};
 use crate::shard::held::Held;
-use crate::shard::message::{Loaded, Sent, SessionNews};
+use crate::shard::message::{Loaded, Sent};
 use crate::shard::saving::AtHand;
-use crate::shard::{EDGE_CALL, EDGE_CONTROL, EDGE_DELIVERY, Session, Shard};
+use crate::shard::{EDGE_CALL, EDGE_CONTROL, EDGE_DELIVERY, Shard};
 
 impl Shard {
     pub(super) fn carry_out(&mut self, effect: Effect) {
@@ -30,8 +30,8 @@ impl Shard {
             Effect::Release { entry } => self.held.release(entry),
             Effect::Dispatch(dispatch) => self.dispatch(dispatch),
             Effect::Stop { worker, lease } => {
-                if let Some(session) = self.session(worker) {
-                    session.news.stops.push(lease);
+                if let Some(news) = self.sessions.news(worker) {
+                    news.stops.push(lease);
                 }
             }
             Effect::Reply { caller, answer } => self.answer(caller, answer),
@@ -88,8 +88,8 @@ impl Shard {
             settings.filter(|_| qualified).map(|(name, _)| format!("{name}:$LATEST"));
         let (worker, lease) = (dispatch.worker, dispatch.lease);
         let sent = Sent { dispatch, payload, extra, log_tail, invoked_function, memory_mb };
-        match self.session(worker) {
-            Some(session) => session.news.attempts.push(sent),
+        match self.sessions.news(worker) {
+            Some(news) => news.attempts.push(sent),
             None => self.step_later(Input::NotSent { worker, lease }),
         }
     }
@@ -131,16 +131,7 @@ impl Shard {
     fn control_answer(&mut self, tag: u64, answer: Answer) {
         if let (Answer::Joined { worker, .. }, Some(outbox)) = (&answer, self.at_hand.outbox.take())
         {
-            let index = worker.index as usize;
-            if self.sessions.len() <= index {
-                self.sessions.resize_with(index + 1, || None);
-            }
-            self.sessions[index] = Some(Session {
-                generation: worker.generation,
-                outbox,
-                news: SessionNews::default(),
-                listed: false,
-            });
+            self.sessions.open(*worker, outbox);
         }
         if let Some(reply) = self.controls.remove(&tag) {
             // Whoever asked may be gone; what was done stays done.

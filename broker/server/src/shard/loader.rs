@@ -8,10 +8,10 @@ use trine_engine::{Dispatch, EventSeq};
 use trine_store::Shard as StoreShard;
 use trine_store::record::{PayloadEnvelope, decode_payload};
 
-use crate::shard::SharedStore;
 use crate::shard::call::Extra;
 use crate::shard::message::{Loaded, Message, ShardHandle};
 use crate::shard::saving::payload_key;
+use crate::store::SharedStore;
 
 /// Bounded by the slots of the connected workers: only attempts that hold a lease are loaded for.
 #[derive(Debug)]

@@ -11,23 +11,21 @@ pub(crate) mod loader;
 pub(crate) mod message;
 pub(crate) mod recover;
 mod saving;
+mod sessions;
 pub(crate) mod streams;
 mod time;
 mod watch;
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasherDefault, Hasher};
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 use trine_engine::{
     Answer, Caller, Effect, Engine, FunctionError, FunctionId, FunctionName, Idempotency, Input,
-    Invoke, Millis, Mode, RequestId, WorkerId,
+    Invoke, Millis, Mode, RequestId,
 };
-use trine_proto::v1::outcome::Result as Given;
-use trine_proto::v1::{Outcome, OutcomeStopped};
 use trine_store::record::{PayloadEnvelope, ResponseEnvelope, encode_payload, encode_response};
 use trine_store::{Committed, Committer, StoreError};
 
@@ -39,8 +37,9 @@ use crate::shard::call::{Call, CallFrame, CallMode, Reply, ReplyBody, Target};
 use crate::shard::deliveries::Deliveries;
 use crate::shard::held::{Held, HeldPayloads};
 use crate::shard::loader::Loader;
-use crate::shard::message::{Message, SessionNews, WorkerFrame};
+use crate::shard::message::{Message, SessionNews};
 use crate::shard::saving::{AtHand, Saving, Settled};
+use crate::shard::sessions::Sessions;
 use crate::shard::streams::Streams;
 use crate::shard::time::Advancing;
 use crate::shard::watch::Watches;
@@ -84,9 +83,7 @@ pub(crate) struct Shard {
     controls: HashMap<u64, oneshot::Sender<Answer>>,
     next_tag: u64,
     streams: Streams,
-    sessions: Vec<Option<Session>>,
-    /// Sessions that have news in this batch.
-    fresh: Vec<u32>,
+    sessions: Sessions,
     watches: Watches,
     advancing: Option<Advancing>,
     draining: Option<oneshot::Sender<()>>,
@@ -139,14 +136,6 @@ enum Woken {
     Alarm,
 }
 
-#[derive(Debug)]
-struct Session {
-    generation: u32,
-    outbox: mpsc::UnboundedSender<SessionNews>,
-    news: SessionNews,
-    listed: bool,
-}
-
 /// Bytes on their way through one step.
 #[derive(Debug, Default)]
 struct Passing {
@@ -181,8 +170,7 @@ impl Shard {
             controls: HashMap::new(),
             next_tag: 0,
             streams: Streams::default(),
-            sessions: Vec::new(),
-            fresh: Vec::new(),
+            sessions: Sessions::default(),
             watches: Watches::default(),
             advancing: None,
             draining: None,
@@ -266,7 +254,7 @@ impl Shard {
     /// Sends what has gathered for streams and workers.
     fn let_go(&mut self) {
         self.streams.flush();
-        self.flush_sessions();
+        self.sessions.flush();
     }
 
     fn end_batch(&mut self) {
@@ -378,7 +366,7 @@ impl Shard {
                 let caller = Caller { edge: EDGE_CONTROL, tag };
                 self.step(Input::WorkerJoined { caller, functions, slots });
             }
-            Message::Left { worker } => self.left(worker),
+            Message::Left { worker } => self.worker_left(worker),
             Message::Loaded(loaded) => self.loaded(loaded),
             Message::Delivered { entry, request_id, result, error } => {
                 self.deliveries.done(request_id, &error);
@@ -394,10 +382,7 @@ impl Shard {
             Message::Advance { to, reply } => self.advance(to, reply),
             Message::Drain { reply } => {
                 self.step(Input::Drain);
-                for session in self.sessions.iter_mut().flatten() {
-                    session.news.draining = true;
-                }
-                self.fresh = (0..u32::try_from(self.sessions.len()).unwrap_or(u32::MAX)).collect();
+                self.sessions.say_draining();
                 self.draining = Some(reply);
             }
             // Handled by the loop.
@@ -461,55 +446,6 @@ impl Shard {
         self.step(Input::Invoke(Invoke { caller, function, request_id, payload_bytes, mode }));
     }
 
-    fn worker_frame(&mut self, worker: WorkerId, frame: WorkerFrame) {
-        if let Some(through) = frame.started_through {
-            self.step(Input::Started { worker, through });
-        }
-        for outcome in frame.outcomes {
-            let Outcome { entry, fence, result, log_tail } = outcome;
-            let lease = trine_engine::Lease { index: entry, fence };
-            let (result, response) = given(result);
-            self.at_hand.response = response;
-            self.at_hand.log_tail = log_tail;
-            self.step(Input::Outcome { worker, lease, result });
-        }
-        if let Some(slots) = frame.slots {
-            self.step(Input::WorkerSlots { worker, slots });
-        }
-        if frame.draining {
-            self.step(Input::WorkerDraining { worker });
-        }
-    }
-
-    fn left(&mut self, worker: WorkerId) {
-        if let Some(place) = self.sessions.get_mut(worker.index as usize)
-            && place.as_ref().is_some_and(|session| session.generation == worker.generation)
-        {
-            *place = None;
-        }
-        self.step(Input::WorkerLeft { worker });
-    }
-
-    fn session(&mut self, worker: WorkerId) -> Option<&mut Session> {
-        let session = self.sessions.get_mut(worker.index as usize)?.as_mut()?;
-        if session.generation != worker.generation {
-            return None;
-        }
-        if !std::mem::replace(&mut session.listed, true) {
-            self.fresh.push(worker.index);
-        }
-        Some(session)
-    }
-
-    fn flush_sessions(&mut self) {
-        for index in self.fresh.drain(..) {
-            let Some(Some(session)) = self.sessions.get_mut(index as usize) else { continue };
-            session.listed = false;
-            // A closed session says so itself, by leaving.
-            let _ = session.outbox.send(std::mem::take(&mut session.news));
-        }
-    }
-
     /// What the store gets of the bytes at hand.
     fn envelopes(&self, request_id: RequestId, error: Option<FunctionError>) -> AtHand {
         let payload = self.at_hand.held.as_ref().map(|held| {
@@ -530,29 +466,9 @@ impl Shard {
     }
 }
 
-/// An outcome as the engine sees it, and its bytes.
-fn given(result: Option<Given>) -> (trine_engine::AttemptResult, Bytes) {
-    use trine_engine::AttemptResult as Attempt;
-    match result {
-        Some(Given::Response(bytes)) => (Attempt::Response { bytes: bytes.len() as u64 }, bytes),
-        Some(Given::FunctionError(bytes)) => {
-            (Attempt::FunctionError { bytes: bytes.len() as u64 }, bytes)
-        }
-        Some(Given::Stopped(OutcomeStopped { timed_out })) => {
-            (Attempt::Stopped { timed_out }, Bytes::new())
-        }
-        Some(Given::Returned(_)) => (Attempt::Returned, Bytes::new()),
-        // An outcome without a result: the worker's answer is nothing, which is `null` (LS 1.2).
-        None => (Attempt::Response { bytes: 4 }, Bytes::from_static(b"null")),
-    }
-}
-
 /// FNV-1a of a payload: tells a repeated request from another one under the same key.
 fn digest(payload: &[u8]) -> u64 {
     payload.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
     })
 }
-
-/// The store that attempts read their payloads from.
-pub(crate) type SharedStore = Arc<dyn trine_store::Store>;

@@ -114,7 +114,9 @@ async fn serve(output: &Output, configuration: Configuration) -> Result<Exit, Fa
     let ready = Ready::of(&configuration);
     let mut broker = Broker::start(configuration.broker).await?;
     let pollers = start_pollers(&broker, configuration.file_pollers)?;
-    output.show(&Ready { listening: format!("http://{}", broker.address()), ..ready })?;
+    // The configuration always says where.
+    let address = broker.address().expect("it listens");
+    output.show(&Ready { listening: format!("http://{address}"), ..ready })?;
     tokio::select! {
         reason = broker.stopped() => {
             tracing::error!(%reason, "the broker stopped by itself");

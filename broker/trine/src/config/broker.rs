@@ -18,7 +18,7 @@ pub(crate) fn resolve(resolver: &mut Resolver, data_dir: &Path) -> BrokerOptions
         resolver.checked("listen", SocketAddr::from(([127, 0, 0, 1], 7400)), loopback_only);
     let kind = resolver.value("store", StoreKind::Embedded);
     BrokerOptions {
-        listen,
+        listen: Some(listen),
         virtual_time: resolver.value("virtual_time", false),
         limits: limits(resolver),
         timing: timing(resolver),

@@ -44,7 +44,7 @@ fn line(fault: &Fault) -> Option<&str> {
 #[test]
 fn defaults_are_a_broker_on_loopback_with_a_store_on_disk() {
     let configuration = load(&[], &[], "").expect("no faults");
-    assert_eq!(configuration.broker.listen.to_string(), "127.0.0.1:7400");
+    assert_eq!(configuration.broker.listen, Some(([127, 0, 0, 1], 7400).into()));
     let dir = PathBuf::from("./trine-data");
     assert_eq!(configuration.broker.store, StoreOption::Embedded { dir: dir.clone() });
     assert_eq!(configuration.broker.destinations.file_dir, Some(dir.join("destinations")));

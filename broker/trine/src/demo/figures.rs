@@ -22,7 +22,7 @@ pub(crate) struct Figure {
 
 /// Asks the running broker.
 pub(crate) async fn read(stage: &Stage) -> Result<Vec<Figure>, Failure> {
-    let page = http::get(stage.broker().address(), "/metrics").await?;
+    let page = http::get(stage.address, "/metrics").await?;
     let batches = stage.notes.borrow().batches.len();
     Ok(promises(batches)
         .into_iter()

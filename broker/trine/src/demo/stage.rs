@@ -26,6 +26,8 @@ pub(crate) const FAILURES: &str = "failed-charges.jsonl";
 
 pub(crate) struct Stage {
     broker: Broker,
+    /// Where it listens.
+    pub(crate) address: SocketAddr,
     url: String,
     pub(crate) connection: Connection,
     pub(crate) notes: Notes,
@@ -61,7 +63,7 @@ impl Stage {
             None => Dir::Temporary(tempfile::Builder::new().prefix("trine-demo-").tempdir()?),
         };
         let broker = Broker::start(BrokerOptions {
-            listen,
+            listen: Some(listen),
             store: StoreOption::Embedded { dir: dir.path().join("store") },
             virtual_time: true,
             destinations: DestinationPolicy {
@@ -71,13 +73,14 @@ impl Stage {
             ..BrokerOptions::default()
         })
         .await?;
-        let url = format!("http://{}", broker.address());
-        let address = url.parse().map_err(Failure::Demo)?;
-        let connection = Connection::open(&address).await?;
+        let address = broker.address().expect("it was told to listen");
+        let url = format!("http://{address}");
+        let broker_url = url.parse().map_err(Failure::Demo)?;
+        let connection = Connection::open(&broker_url).await?;
         create_functions(&connection).await?;
         let notes = Arc::new(watch::Sender::new(Notebook::default()));
         let workers = Workers::start(&url, &notes).await?;
-        Ok(Self { broker, url, connection, notes, workers, dir })
+        Ok(Self { broker, address, url, connection, notes, workers, dir })
     }
 
     pub(crate) fn introduce(&self, teller: &Teller) -> Result<(), Failure> {
@@ -109,10 +112,6 @@ impl Stage {
 
     pub(crate) fn dir(&self) -> &Path {
         self.dir.path()
-    }
-
-    pub(crate) const fn broker(&self) -> &Broker {
-        &self.broker
     }
 
     /// The connection within the process, as `trine serve` gives it to pollers.

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
-use trine_worker::{Context, Error, RunError, Worker};
+use trine_worker::{Context, Error, Worker, WorkerHandle};
 
 use crate::failure::Failure;
 
@@ -35,38 +34,25 @@ pub(crate) type Notes = Arc<watch::Sender<Notebook>>;
 
 /// Running workers.
 #[derive(Debug)]
-pub(crate) struct Workers {
-    stop: watch::Sender<bool>,
-    running: Vec<JoinHandle<Result<(), RunError>>>,
-}
+pub(crate) struct Workers(Vec<WorkerHandle>);
 
 impl Workers {
     /// Starts them and waits until the broker has welcomed all.
     pub(crate) async fn start(url: &str, notes: &Notes) -> Result<Self, Failure> {
-        let stop = watch::Sender::new(false);
-        let mut running = Vec::new();
+        let mut started = Vec::new();
         for number in 1..=WORKERS {
             let worker = worker(url, notes).name(format!("demo-{number}")).slots(SLOTS);
-            let mut connected = worker.connected();
-            let mut stopped = stop.subscribe();
-            running.push(tokio::spawn(worker.run_until(async move {
-                // An error means that nobody is left to stop us: then it is over as well.
-                let _ = stopped.wait_for(|stop| *stop).await;
-            })));
-            let gone = |_| Failure::Demo("a worker ended before it was connected".to_owned());
-            connected.wait_for(|sessions| *sessions > 0).await.map_err(gone)?;
+            let ended = |error| Failure::Demo(format!("a worker did not start: {error}"));
+            started.push(worker.start().await.map_err(ended)?);
         }
-        Ok(Self { stop, running })
+        Ok(Self(started))
     }
 
     /// Lets them finish what runs.
     pub(crate) async fn stop(self) {
-        self.stop.send_replace(true);
-        for worker in self.running {
-            match worker.await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => tracing::warn!(%error, "a worker did not end cleanly"),
-                Err(error) => tracing::error!(%error, "a worker panicked"),
+        for worker in self.0 {
+            if let Err(error) = worker.shutdown().await {
+                tracing::warn!(%error, "a worker did not end cleanly");
             }
         }
     }

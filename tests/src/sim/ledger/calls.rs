@@ -3,7 +3,7 @@
 
 use trine_engine::{
     Answer, Caller, Dispatch, End, FunctionError, FunctionId, FunctionName, FunctionSettings,
-    Lease, Refusal, RequestId,
+    Lease, Refusal, RequestId, SettingsChange,
 };
 
 use super::super::store::{Durable, ensure};
@@ -18,7 +18,7 @@ pub(in super::super) enum Call {
     Cancel { id: RequestId },
     Redrive { id: RequestId, new: RequestId },
     Create { name: FunctionName, settings: FunctionSettings },
-    Update { function: FunctionId, settings: FunctionSettings },
+    Update { function: FunctionId, change: Box<SettingsChange> },
     Delete { function: FunctionId },
     Join { slots: u32 },
 }
@@ -175,20 +175,23 @@ impl Ledger {
         ensure(there && as_new == Some(new), || format!("{id} is redriven as {as_new:?}"))
     }
 
-    /// Settings that are durable are in force from here on.
+    /// Settings that are durable are in force from here on: what was asked for and nothing else.
     fn put(&mut self, call: Call, function: FunctionId) -> Judged {
         let (name, settings) = match call {
             Call::Create { name, settings } => (name, settings),
-            Call::Update { function: updated, settings } if updated == function => {
+            Call::Update { function: updated, change } if updated == function => {
                 let known = self.active.get(&function);
                 let Some(known) = known else { return Err(format!("{function:?} is gone")) };
-                (known.name.clone(), settings)
+                (known.name.clone(), change.of(known.settings.clone()))
             }
             call => return Err(format!("{call:?} is answered with {function:?}")),
         };
-        let there = self.functions_saved.contains(&name);
+        let saved = self.functions_saved.get(&name);
+        ensure(saved == Some(&settings), || {
+            format!("settings: {name} is to have {settings:?}, durable is {saved:?}")
+        })?;
         self.active.insert(function, Active { name, settings });
-        ensure(there, || format!("{function:?} is there before it is durable"))
+        Ok(())
     }
 
     fn refusing(&mut self, call: &Call, refusal: Refusal, durable: &Durable) -> Judged {

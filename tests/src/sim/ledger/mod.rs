@@ -62,7 +62,7 @@ pub(super) struct Ledger {
     ran: BTreeSet<(RequestId, u32)>,
     fence_last: Option<u64>,
     /// Names of functions that were durable once.
-    functions_saved: BTreeSet<FunctionName>,
+    functions_saved: BTreeMap<FunctionName, FunctionSettings>,
     /// An outcome in this step came under a lease that is no more.
     late_expected: bool,
     /// Invocations whose attempt ended in this step: the engine owes them a decision.
@@ -84,7 +84,7 @@ impl Ledger {
             runs: BTreeSet::new(),
             ran: BTreeSet::new(),
             fence_last: None,
-            functions_saved: BTreeSet::new(),
+            functions_saved: BTreeMap::new(),
             late_expected: false,
             owed: BTreeMap::new(),
             counts: Counts::default(),
@@ -165,7 +165,7 @@ impl Ledger {
     /// Mutations that became durable, whether the engine is told or not.
     pub(super) fn saved(&mut self, mutation: &Mutation) -> Judged {
         if let Mutation::PutFunction(record) = mutation {
-            self.functions_saved.insert(record.name.clone());
+            self.functions_saved.insert(record.name.clone(), record.settings.clone());
         }
         self.event_saved(mutation)
     }

@@ -35,7 +35,7 @@ impl Play {
             "update" => Input::UpdateFunction {
                 caller: self.names.new_caller(&caller),
                 function: self.names.function_id(words.word(0)),
-                settings: settings(words),
+                change: Box::new(change(words)),
             },
             "delete" => Input::DeleteFunction {
                 caller: self.names.new_caller(&caller),
@@ -115,6 +115,25 @@ impl Play {
             verb => panic!("{verb:?} is no command"),
         }
     }
+}
+
+/// Sets what is given; `clear=KEY,KEY` clears, and the rest stays.
+fn change(words: &Words<'_>) -> SettingsChange {
+    let mut change = SettingsChange::from(settings(words));
+    for key in words.text("clear").into_iter().flat_map(|keys| keys.split(',')) {
+        match key {
+            "description" => change.description = Change::Clear,
+            "timeout" => change.timeout = Change::Clear,
+            "memory" => change.memory = Change::Clear,
+            "reserved" => change.reserved_concurrency = Change::Clear,
+            "retries" => change.max_retries = Change::Clear,
+            "age" => change.max_event_age = Change::Clear,
+            "ok" => change.on_success = Change::Clear,
+            "bad" => change.on_failure = Change::Clear,
+            key => panic!("{key:?} is no setting"),
+        }
+    }
+    change
 }
 
 fn settings(words: &Words<'_>) -> FunctionSettings {

@@ -35,6 +35,10 @@ impl Play {
                 }
                 None => said.push("unknown".to_owned()),
             },
+            "settings" => match self.engine.function(words.word(0)) {
+                Some(view) => said.push(settings(&view.settings)),
+                None => said.push("unknown".to_owned()),
+            },
             "account" => {
                 let a = self.engine.account();
                 said.push(format!(
@@ -69,4 +73,24 @@ impl Play {
             }
         }
     }
+}
+
+/// As a command would set them.
+fn settings(settings: &FunctionSettings) -> String {
+    let number = |key: &str, value: Option<u32>| value.map(|value| format!("{key}={value}"));
+    let target = |key: &str, value: &Option<trine_engine::Destination>| {
+        value.as_ref().map(|value| format!("{key}={}", destination_text(value)))
+    };
+    let set = [
+        settings.description.as_ref().map(|text| format!("description={text}")),
+        number("timeout", settings.timeout.map(|timeout| timeout.get().into())),
+        number("memory", settings.memory.map(|memory| memory.get().into())),
+        number("reserved", settings.reserved_concurrency),
+        number("retries", settings.max_retries.map(|retries| retries.get().into())),
+        number("age", settings.max_event_age.map(|age| age.get().into())),
+        target("ok", &settings.on_success),
+        target("bad", &settings.on_failure),
+    ];
+    let set: Vec<String> = set.into_iter().flatten().collect();
+    if set.is_empty() { "nothing is set".to_owned() } else { set.join(" ") }
 }

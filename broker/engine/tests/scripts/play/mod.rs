@@ -9,16 +9,16 @@ mod look;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use trine_engine::{
-    Answer, AttemptResult, Caller, DeliveryResult, Effect, Engine, EngineLimits, EntryId, EventSeq,
-    Fact, FunctionId, FunctionName, FunctionSettings, Idempotency, Input, Invoke, Lease,
+    Answer, AttemptResult, Caller, Change, DeliveryResult, Effect, Engine, EngineLimits, EntryId,
+    EventSeq, Fact, FunctionId, FunctionName, FunctionSettings, Idempotency, Input, Invoke, Lease,
     MaxEventAgeSeconds, MaxRetries, MemoryMb, Millis, Mode, Mutation, OnRejection, PersistNumber,
-    Qualifier, RequestId, TimeoutSeconds, WorkerId,
+    Qualifier, RequestId, SettingsChange, TimeoutSeconds, WorkerId,
 };
 
 use crate::coverage::Seen;
 use crate::ledger::Ledger;
 use crate::names::Names;
-use crate::text::{destination, span};
+use crate::text::{destination, destination_text, span};
 use crate::words::Words;
 
 const START: Millis = 1_700_000_000_000;
@@ -116,7 +116,9 @@ impl Play {
             "crash" => self.crash(),
             "flood" => self.flood(&words),
             "resolve" => said.push(self.resolve(&words)),
-            "show" | "why" | "usage" | "account" | "list" | "next" => self.look(&words, &mut said),
+            "show" | "why" | "usage" | "settings" | "account" | "list" | "next" => {
+                self.look(&words, &mut said);
+            }
             _ => {
                 let input = self.input(&words);
                 self.step(input, &mut said);
