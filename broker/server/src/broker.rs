@@ -28,6 +28,7 @@ use crate::edge::http;
 use crate::edge::invocation::InvocationEdge;
 use crate::edge::session::SessionEdge;
 use crate::front::{CONNECTION_WINDOW_BYTES, Front, STREAM_WINDOW_BYTES, serve};
+use crate::lanes::Lanes;
 use crate::listener::{Inside, Listener, ListeningSocket};
 use crate::metrics::{Metrics, Start};
 use crate::options::BrokerOptions;
@@ -122,6 +123,7 @@ impl Broker {
             at: clock.now(),
             virtual_time: options.virtual_time,
         });
+        let lanes = Lanes::start(options.threads).map_err(StartError::Thread)?;
         let OpenStore { shared: store, durability, closed } = store::open(&options.store)?;
         let (shard, inbox) = ShardHandle::new();
         let (engine, fence) = {
@@ -163,7 +165,7 @@ impl Broker {
         let edges =
             Edges { shard: shard.clone(), clock, metrics, durability, store, delivery_errors };
         let front = edges.front(&options, Arc::clone(&ready)).await;
-        let server = tokio::spawn(serve(front, connections, stopping));
+        let server = tokio::spawn(serve(front, lanes, connections, stopping));
         let functions = FunctionServiceClient::new(inside_channel(inside.clone()));
         let invocations = InvocationServiceClient::new(inside_channel(inside.clone()))
             .max_decoding_message_size(FRAME_BYTES_MAX)

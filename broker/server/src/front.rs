@@ -24,6 +24,7 @@ use tower::ServiceExt as _;
 use trine_proto::v1::invocation_service_server::InvocationServiceServer;
 
 use crate::edge::invocation::InvocationEdge;
+use crate::lanes::{Lanes, Place};
 use crate::listener::Connection;
 
 /// Streams of one connection, at most.
@@ -64,6 +65,7 @@ fn names_invocation_service(path: &str) -> bool {
 /// Serves until `stopping` says so, then until the last connection has ended. Aborting it closes them.
 pub(crate) async fn serve(
     front: Front,
+    lanes: Lanes,
     mut connections: ReceiverStream<io::Result<Connection>>,
     mut stopping: watch::Receiver<bool>,
 ) {
@@ -77,7 +79,10 @@ pub(crate) async fn serve(
         };
         match connection {
             Some(Ok(connection)) => {
-                open.spawn(one(http.clone(), front.clone(), connection, stopping.clone()));
+                let place = lanes.place();
+                let lane = place.runtime().clone();
+                let served = one(http.clone(), front.clone(), connection, place, stopping.clone());
+                open.spawn_on(served, &lane);
             }
             Some(Err(error)) => tracing::debug!(%error, "a connection could not be opened"),
             None => break,
@@ -105,8 +110,14 @@ async fn one(
     http: auto::Builder<TokioExecutor>,
     front: Front,
     connection: Connection,
+    place: Place,
     mut stopping: watch::Receiver<bool>,
 ) {
+    let connection = if place.is_home() { Ok(connection) } else { connection.moved_here() };
+    let connection = match connection {
+        Ok(connection) => connection,
+        Err(error) => return tracing::warn!(%error, "a connection could not change its thread"),
+    };
     let served = http.serve_connection(TokioIo::new(connection), front);
     tokio::pin!(served);
     let ended = tokio::select! {

@@ -18,6 +18,7 @@ mod clock;
 pub mod destinations;
 mod edge;
 mod front;
+mod lanes;
 mod listener;
 pub mod metrics;
 mod options;

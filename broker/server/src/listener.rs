@@ -100,7 +100,7 @@ async fn accept(
         let _ = stream.set_nodelay(true);
         metrics.connection_opened();
         let counted = Counted { metrics: metrics.clone(), _place: Some(place) };
-        let silent = Some(Box::pin(tokio::time::sleep(FIRST_BYTE_WAIT)));
+        let silent = Some(first_byte());
         let connection =
             Connection { socket: Socket::Tcp(stream), silent, _counted: Some(counted) };
         if accepted.send(Ok(connection)).await.is_err() {
@@ -126,6 +126,24 @@ pub(crate) struct Connection {
     /// Until the first byte came.
     silent: Option<Pin<Box<Sleep>>>,
     _counted: Option<Counted>,
+}
+
+impl Connection {
+    /// The same connection, woken by the runtime that this is called on.
+    pub(crate) fn moved_here(self) -> io::Result<Self> {
+        let Self { socket, silent, _counted } = self;
+        let socket = match socket {
+            Socket::Tcp(stream) => Socket::Tcp(TcpStream::from_std(stream.into_std()?)?),
+            // Woken by whoever writes to the other end.
+            Socket::Inside(stream) => Socket::Inside(stream),
+        };
+        let silent = silent.map(|_| first_byte());
+        Ok(Self { socket, silent, _counted })
+    }
+}
+
+fn first_byte() -> Pin<Box<Sleep>> {
+    Box::pin(tokio::time::sleep(FIRST_BYTE_WAIT))
 }
 
 enum Socket {

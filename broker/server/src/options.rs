@@ -18,6 +18,9 @@ pub struct BrokerOptions {
     pub store: StoreOption,
     /// Take the time from `AdminService.AdvanceTime` instead of the machine. Default false.
     pub virtual_time: bool,
+    /// Threads of its own that connections are spread over, besides the runtime it is started on.
+    /// Default 0: that runtime serves all of them.
+    pub threads: u32,
     /// Bounds on what is accepted and kept.
     pub limits: Limits,
     /// Waits and intervals.
@@ -119,6 +122,7 @@ impl Default for BrokerOptions {
             listen: None,
             store: StoreOption::Memory,
             virtual_time: false,
+            threads: 0,
             limits: Limits::default(),
             timing: Timing::default(),
             destinations: DestinationPolicy::default(),

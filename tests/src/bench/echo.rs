@@ -1,15 +1,21 @@
 //! The servers that this program can be besides: a bare tonic echo of the same messages, and the worker of our side.
 
+use std::convert::Infallible;
+use std::future::{Ready, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
-use tokio_stream::Empty;
 use tokio_stream::wrappers::TcpListenerStream;
-use tonic::{Request, Response, Status, Streaming};
+use tonic::body::Body;
+use tonic::codegen::{BoxFuture, Service, http};
+use tonic::server::{Grpc, NamedService, UnaryService};
+use tonic::{Request, Response, Status};
+use tonic_prost::ProstCodec;
 use trine_proto::v1;
-use trine_proto::v1::invocation_service_server::{InvocationService, InvocationServiceServer};
+use trine_proto::v1::invocation_service_server::SERVICE_NAME;
 use trine_worker::{Error, RunError, Worker};
 
 /// Name of the function that echoes.
@@ -32,7 +38,7 @@ pub async fn serve_bare() -> Result<(), String> {
     let listener = TcpListener::bind("127.0.0.1:0").await.map_err(|error| error.to_string())?;
     println!("{}", listener.local_addr().map_err(|error| error.to_string())?);
     tonic::transport::Server::builder()
-        .add_service(InvocationServiceServer::new(Bare))
+        .add_service(Bare)
         .serve_with_incoming(TcpListenerStream::new(listener))
         .await
         .map_err(|error| error.to_string())
@@ -64,68 +70,38 @@ pub async fn serving(address: &str) -> Result<JoinHandle<Result<(), RunError>>, 
     Ok(running)
 }
 
-/// The peer of the unary rows: the generated service with nothing behind it.
+/// The peer of the unary rows: the one method with nothing behind it, as tonic's own generated code would serve it.
+/// Not the contract's generated service, whose codec is made for the broker.
 #[derive(Debug, Clone, Copy)]
 struct Bare;
 
-/// An RPC that no row uses.
-fn unused<T>() -> Result<Response<T>, Status> {
-    Err(Status::unimplemented("the bare echo answers Invoke only"))
+impl NamedService for Bare {
+    const NAME: &'static str = SERVICE_NAME;
 }
 
-#[tonic::async_trait]
-impl InvocationService for Bare {
-    async fn invoke(
-        &self,
-        request: Request<v1::InvokeRequest>,
-    ) -> Result<Response<v1::InvokeResponse>, Status> {
+impl UnaryService<v1::InvokeRequest> for Bare {
+    type Response = v1::InvokeResponse;
+    type Future = Ready<Result<Response<v1::InvokeResponse>, Status>>;
+
+    fn call(&mut self, request: Request<v1::InvokeRequest>) -> Self::Future {
         let payload = request.into_inner().payload;
-        Ok(Response::new(v1::InvokeResponse { payload, ..v1::InvokeResponse::default() }))
+        ready(Ok(Response::new(v1::InvokeResponse { payload, ..Default::default() })))
+    }
+}
+
+impl Service<http::Request<Body>> for Bare {
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<Self::Response, Infallible>;
+
+    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
     }
 
-    type InvokeStreamStream = Empty<Result<v1::InvokeStreamResponse, Status>>;
-
-    async fn invoke_stream(
-        &self,
-        _request: Request<Streaming<v1::InvokeStreamRequest>>,
-    ) -> Result<Response<Self::InvokeStreamStream>, Status> {
-        unused()
-    }
-
-    async fn get_invocation(
-        &self,
-        _request: Request<v1::GetInvocationRequest>,
-    ) -> Result<Response<v1::GetInvocationResponse>, Status> {
-        unused()
-    }
-
-    async fn list_invocations(
-        &self,
-        _request: Request<v1::ListInvocationsRequest>,
-    ) -> Result<Response<v1::ListInvocationsResponse>, Status> {
-        unused()
-    }
-
-    async fn cancel_invocation(
-        &self,
-        _request: Request<v1::CancelInvocationRequest>,
-    ) -> Result<Response<v1::CancelInvocationResponse>, Status> {
-        unused()
-    }
-
-    async fn explain_invocation(
-        &self,
-        _request: Request<v1::ExplainInvocationRequest>,
-    ) -> Result<Response<v1::ExplainInvocationResponse>, Status> {
-        unused()
-    }
-
-    type RedriveInvocationsStream = Empty<Result<v1::RedriveInvocationsResponse, Status>>;
-
-    async fn redrive_invocations(
-        &self,
-        _request: Request<v1::RedriveInvocationsRequest>,
-    ) -> Result<Response<Self::RedriveInvocationsStream>, Status> {
-        unused()
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        Box::pin(async move {
+            let mut grpc = Grpc::new(ProstCodec::default());
+            Ok(grpc.unary(Bare, request).await)
+        })
     }
 }

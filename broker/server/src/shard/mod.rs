@@ -213,7 +213,7 @@ impl Shard {
                     if received > 1 {
                         self.gather(&mut batch).await;
                     }
-                    if self.work_through(&mut batch) {
+                    if self.work_through(&mut batch).await {
                         return self.finish().await;
                     }
                 }
@@ -235,20 +235,27 @@ impl Shard {
     }
 
     /// Takes the messages in order; true if one of them was the last.
-    fn work_through(&mut self, batch: &mut Vec<Message>) -> bool {
+    async fn work_through(&mut self, batch: &mut Vec<Message>) -> bool {
         let mut weight = 0;
         for message in batch.drain(..) {
-            if matches!(message, Message::Stop) {
-                return true;
-            }
             weight += message.weight();
-            self.take(message);
+            match message {
+                Message::Stop => return true,
+                Message::Calls { stream, frame } => self.frame(stream, frame).await,
+                message => self.take(message),
+            }
             if weight >= PARCEL_INPUTS {
                 weight = 0;
-                self.let_go();
+                self.let_go_early().await;
             }
         }
         false
+    }
+
+    /// In the middle of a batch: what has gathered leaves while the rest is worked through.
+    async fn let_go_early(&mut self) {
+        self.let_go();
+        tokio::task::yield_now().await;
     }
 
     /// Sends what has gathered for streams and workers.
@@ -336,7 +343,6 @@ impl Shard {
                 self.calls.insert(call.tag, (request_id, reply));
                 self.call(caller, request_id, &target, call);
             }
-            Message::Calls { stream, frame } => self.frame(stream, frame),
             Message::Worker { worker, frame } => self.worker_frame(worker, frame),
             Message::CallerGone { tag } => {
                 if let Some((request_id, _)) = self.calls.remove(&tag) {
@@ -386,7 +392,7 @@ impl Shard {
                 self.draining = Some(reply);
             }
             // Handled by the loop.
-            Message::Stop => {}
+            Message::Calls { .. } | Message::Stop => {}
         }
     }
 
@@ -399,7 +405,7 @@ impl Shard {
         self.next_tag
     }
 
-    fn frame(&mut self, stream: u32, frame: CallFrame) {
+    async fn frame(&mut self, stream: u32, frame: CallFrame) {
         let CallFrame { targets, calls } = frame;
         for (place, call) in calls.into_iter().enumerate() {
             let caller = Caller { edge: stream, tag: call.tag };
@@ -407,7 +413,7 @@ impl Shard {
             let request_id = self.new_request_id();
             self.call(caller, request_id, target, call);
             if place % PARCEL_INPUTS == PARCEL_INPUTS - 1 {
-                self.let_go();
+                self.let_go_early().await;
             }
         }
     }

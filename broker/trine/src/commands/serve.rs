@@ -68,7 +68,8 @@ pub(crate) fn run(
         return Ok(Exit::Ok);
     }
     log::start(configuration.log_format, &configuration.log_filter, verbose)?;
-    let runtime = tokio::runtime::Runtime::new()?;
+    // The shard's thread; connections have threads of their own besides (`threads`).
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let end = runtime.block_on(serve(output, configuration));
     // Whatever still runs was given its time.
     runtime.shutdown_background();

@@ -20,6 +20,8 @@ pub(crate) fn resolve(resolver: &mut Resolver, data_dir: &Path) -> BrokerOptions
     BrokerOptions {
         listen: Some(listen),
         virtual_time: resolver.value("virtual_time", false),
+        // The thread of the shard serves connections too.
+        threads: resolver.within("threads", cores(), 1..=256) - 1,
         limits: limits(resolver),
         timing: timing(resolver),
         destinations: destinations(resolver, data_dir),
@@ -29,6 +31,11 @@ pub(crate) fn resolve(resolver: &mut Resolver, data_dir: &Path) -> BrokerOptions
         },
         configuration: Vec::new(),
     }
+}
+
+fn cores() -> u32 {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    u32::try_from(cores).unwrap_or(u32::MAX).min(256)
 }
 
 fn loopback_only(address: &SocketAddr) -> Result<(), String> {
