@@ -131,16 +131,14 @@ impl Engine {
     /// nothing more, so what it returns goes on at once; any other might return it for ever.
     fn give_back(&mut self, held: &Held, out: &mut Vec<Effect>) {
         let place = held.entry;
-        Self::tell(out, Fact::Unspent { function: self.function_id(held.function) });
         let drains = self.workers[held.worker].draining;
+        if self.entries[place].event && !drains {
+            return self.wait_again(held, out);
+        }
+        Self::tell(out, Fact::Unspent { function: self.function_id(held.function) });
         let entry = &mut self.entries[place];
         entry.lease = NONE;
         entry.returns = entry.returns.saturating_add(1);
-        if entry.event && !drains {
-            let due_at = self.now + RETURNED_WAIT_MS;
-            let retry = entry.failed;
-            return self.schedule(place, due_at, retry, out);
-        }
         if let Some(refusal) = self.refusal_of_returned(place) {
             Self::refuse(self.entries[place].caller, refusal, out);
             return self.remove_entry(place, out);
@@ -161,6 +159,23 @@ impl Engine {
         }
     }
 
+    /// By the worker's word: it names what it starts, and has not named this. A worker that never named anything does
+    /// not keep to that, and its silence says nothing.
+    fn never_started(&self, held: &Held) -> bool {
+        let worker = &self.workers[held.worker];
+        worker.started > 0 && held.sent > worker.started
+    }
+
+    /// An event whose attempt was never started waits a moment and is offered again.
+    fn wait_again(&mut self, held: &Held, out: &mut Vec<Effect>) {
+        Self::tell(out, Fact::Unspent { function: self.function_id(held.function) });
+        let entry = &mut self.entries[held.entry];
+        entry.lease = NONE;
+        entry.returns = entry.returns.saturating_add(1);
+        let (due_at, retry) = (self.now + RETURNED_WAIT_MS, entry.failed);
+        self.schedule(held.entry, due_at, retry, out);
+    }
+
     /// A lease's timer: the function timeout, or the end of the grace for a handler that was told to stop.
     pub(crate) fn lease_due(&mut self, lease: u32, out: &mut Vec<Effect>) {
         let Some(held) = self.leases.get(lease) else { return };
@@ -168,8 +183,12 @@ impl Engine {
         match held.phase {
             LeasePhase::Running => {
                 Self::tell(out, Fact::LeaseExpired { function: self.function_id(function) });
-                let timeout_ms = held.timeout_ms;
-                self.finish(&held, Finish::Failed(FunctionError::TimedOut { timeout_ms }), out);
+                if self.entries[held.entry].event && self.never_started(&held) {
+                    self.wait_again(&held, out);
+                } else {
+                    let timeout_ms = held.timeout_ms;
+                    self.finish(&held, Finish::Failed(FunctionError::TimedOut { timeout_ms }), out);
+                }
                 self.stop(lease, out);
             }
             LeasePhase::Stopping => {

@@ -198,6 +198,7 @@ impl Ledger {
         ensure(self.now >= due, || {
             format!("I8: {lease:?} was stopped at {}, due {due}", self.now)
         })?;
+        ensure(!self.goes_unspent(held), || format!("I2: {held:?} never started and is spent"))?;
         self.attempt_over(id, Finish::TimedOut);
         self.owed.remove(&id);
         Ok(Some(Finish::TimedOut))
@@ -218,7 +219,28 @@ impl Ledger {
             return Err(format!("{lease:?} is stopped and nobody holds it"));
         };
         let phase = std::mem::replace(&mut held.phase, Phase::Stopping { since });
-        ensure(phase == Phase::Running, || format!("{lease:?} is stopped while {phase:?}"))
+        ensure(phase == Phase::Running, || format!("{lease:?} is stopped while {phase:?}"))?;
+        self.expired = false;
+        if std::mem::take(&mut self.expired_unspent) {
+            self.expires_unspent(lease)?;
+        }
+        Ok(())
+    }
+
+    /// I2: an event whose attempt timed out before its worker, which names what it starts, has named it.
+    fn goes_unspent(&self, held: &Held) -> bool {
+        let session = self.sessions.get(&held.worker);
+        session.is_some_and(|session| session.started > 0 && held.number > session.started)
+            && self.events.contains_key(&held.request_id)
+    }
+
+    fn expires_unspent(&mut self, lease: Lease) -> Judged {
+        let Some(held) = self.leases.get(&lease) else { return Ok(()) };
+        let (id, due) = (held.request_id, held.sent_at + held.timeout_ms);
+        ensure(self.now >= due, || format!("I8: {lease:?} expired at {}, due {due}", self.now))?;
+        ensure(self.goes_unspent(held), || format!("I2: {held:?} is not spent"))?;
+        self.unspent(id);
+        Ok(())
     }
 
     pub(super) fn abandoned(&mut self, function: FunctionId) -> Judged {

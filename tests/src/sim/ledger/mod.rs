@@ -65,6 +65,9 @@ pub(super) struct Ledger {
     functions_saved: BTreeMap<FunctionName, FunctionSettings>,
     /// An outcome in this step came under a lease that is no more.
     late_expected: bool,
+    /// A lease has expired and its worker is told to stop next; and whether that spent nothing.
+    expired: bool,
+    expired_unspent: bool,
     /// Invocations whose attempt ended in this step: the engine owes them a decision.
     owed: BTreeMap<RequestId, Finish>,
     pub(super) counts: Counts,
@@ -86,6 +89,8 @@ impl Ledger {
             fence_last: None,
             functions_saved: BTreeMap::new(),
             late_expected: false,
+            expired: false,
+            expired_unspent: false,
             owed: BTreeMap::new(),
             counts: Counts::default(),
         }
@@ -141,8 +146,14 @@ impl Ledger {
                 let expected = std::mem::take(&mut self.late_expected);
                 return ensure(expected, || "an outcome in time was refused as late".to_owned());
             }
-            Fact::Unspent { .. } => self.counts.unspent += 1,
-            Fact::LeaseExpired { .. } => self.counts.timed_out += 1,
+            Fact::Unspent { .. } => {
+                self.counts.unspent += 1;
+                self.expired_unspent = std::mem::take(&mut self.expired);
+            }
+            Fact::LeaseExpired { .. } => {
+                self.counts.timed_out += 1;
+                self.expired = true;
+            }
             Fact::Throttled { .. } => self.counts.throttled += 1,
             Fact::Undelivered { .. } => self.counts.undelivered += 1,
             _ => {}
