@@ -4,9 +4,10 @@
 use crate::entry::{Entry, State};
 use crate::function::{Function, Life};
 use crate::slab::NONE;
+use crate::worker::LeasePhase;
 use crate::{
     Blocker, Engine, EntryId, EventRecord, EventStage, FunctionId, FunctionName, FunctionSettings,
-    InvocationView, Millis, Phase, RequestId, Throttle,
+    InvocationView, Lease, Millis, Phase, RequestId, Throttle,
 };
 
 /// A function as clients see it.
@@ -250,6 +251,13 @@ impl Engine {
         let fleets = || function.links.iter().map(|link| &self.fleets[link.fleet]);
         let total = |slots: u64| u32::try_from(slots).unwrap_or(u32::MAX);
         (total(fleets().map(|f| f.slots).sum()), total(fleets().map(|f| f.free).sum()))
+    }
+
+    /// Whether the attempt under `lease` runs, as far as anybody knows, and was not told to stop.
+    #[must_use]
+    pub fn runs(&self, lease: Lease) -> bool {
+        let held = self.leases.get(lease.index).filter(|held| held.fence == lease.fence);
+        held.is_some_and(|held| held.phase == LeasePhase::Running)
     }
 
     /// What goes on in the account.

@@ -99,8 +99,13 @@ impl Shard {
         self.loader.returned(loaded.len());
         for (dispatch, loaded) in loaded {
             match loaded {
-                Ok(Loaded { payload, extra, qualified }) => {
+                Ok(Loaded { payload, extra, qualified }) if self.engine.runs(dispatch.lease) => {
                     self.send(dispatch, payload, extra, false, qualified);
+                }
+                // Stopped while it was read: the worker was told, and must not see it after that.
+                Ok(_) => {
+                    let Dispatch { worker, lease, .. } = dispatch;
+                    self.step(Input::NotSent { worker, lease });
                 }
                 Err(error) => {
                     let request_id = dispatch.request_id;
