@@ -11,6 +11,7 @@ pub mod programs;
 pub mod repo;
 pub mod report;
 pub mod servers;
+pub mod steps;
 pub mod test;
 pub mod tidy;
 pub mod tools;

@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use xtask::failure::Outcome;
 use xtask::repo::Repo;
 use xtask::tools::{Tool, Toolbox};
-use xtask::{ci, programs, servers, test, tidy};
+use xtask::{ci, programs, servers, steps, test, tidy};
 
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", about = "Development commands of Trine")]
@@ -52,10 +52,8 @@ enum Verb {
     Torture(Pass),
     /// Run the seeded simulation
     Sim(Pass),
-    /// Run under load for a long time
-    Soak(Pass),
-    /// Run the program `completions`
-    Completions(Pass),
+    /// Count the instructions of the engine's step, from one live invocation to a million
+    Steps(Pass),
 }
 
 #[derive(Debug, Subcommand)]
@@ -109,8 +107,7 @@ fn run(verb: Verb) -> Outcome<bool> {
         Verb::Bench(pass) => programs::run(&repo, "bench", &pass.arguments),
         Verb::Torture(pass) => programs::run(&repo, "torture", &pass.arguments),
         Verb::Sim(pass) => programs::run(&repo, "sim", &pass.arguments),
-        Verb::Soak(pass) => programs::run(&repo, "soak", &pass.arguments),
-        Verb::Completions(pass) => programs::run(&repo, "completions", &pass.arguments),
+        Verb::Steps(pass) => steps::run(&repo, &pass.arguments),
     };
     done.map(|()| true)
 }

@@ -13,7 +13,7 @@ use crate::process;
 /// `program` out of `package`: from the cache, else from the search path, else fetched.
 ///
 /// The version is the distribution's choice either way, so one that is installed already is as good.
-pub(super) fn program(cache: &Cache, package: &str, program: &str) -> Outcome<PathBuf> {
+pub fn program(cache: &Cache, package: &str, program: &str) -> Outcome<PathBuf> {
     let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
     let cached = cache.root().join(program).join("bin").join(program);
     if !cached.exists()

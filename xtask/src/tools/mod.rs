@@ -13,6 +13,7 @@ use std::process::Command;
 use serde_json::json;
 
 pub use cache::Cache;
+pub use debian::program as debian_program;
 pub use toolchain::ensure_components;
 
 use crate::failure::{Failure, Outcome};

@@ -1,10 +1,7 @@
 //! What one cycle of the engine costs in instructions, counted by valgrind: the same on every machine, and flat
 //! from one live invocation to a million.
 //!
-//! ```text
-//! cargo install gungraun-runner --version =0.20.0 --root .cache/gungraun       (valgrind comes from the system)
-//! GUNGRAUN_RUNNER=.cache/gungraun/bin/gungraun-runner cargo bench -p trine-engine --bench step
-//! ```
+//! `cargo xtask steps` fetches what that needs and runs it.
 //!
 //! A benchmark runs [`CYCLES`] cycles; its limit is the bar of design.md section 10, 1.2 times what it costs at a
 //! thousand, so a cycle that grows with what waits fails.
