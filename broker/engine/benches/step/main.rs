@@ -3,8 +3,8 @@
 //!
 //! `cargo xtask steps` fetches what that needs and runs it.
 //!
-//! A benchmark runs [`CYCLES`] cycles; its limit is the bar of design.md section 10, 1.2 times what it costs at a
-//! thousand, so a cycle that grows with what waits fails.
+//! A benchmark runs [`CYCLES`] cycles. The command fails if a cycle at a million costs more than 1.2 times what it costs
+//! at a thousand (design.md section 10).
 
 mod house;
 
