@@ -1,5 +1,5 @@
-//! `InvokeStream`: frames of many calls in, frames of many answers out. A frame costs one message to the shard; calls
-//! that are refused here never reach it.
+//! `InvokeStream`: frames of many calls in, frames of many answers out, none larger than a client takes. A frame costs
+//! one message to the shard; calls that are refused here never reach it.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use trine_proto::v1::{
 };
 
 use crate::clock::Clock;
-use crate::edge::call;
+use crate::edge::{call, frame_holds};
 use crate::metrics::Metrics;
 use crate::refusal::refuse;
 use crate::shard::call::{CallFrame, Reply, ReplyBody, Target};
@@ -29,6 +29,10 @@ pub(crate) const OPEN_CALLS_MAX: usize = 16_384;
 
 /// Calls in one frame, at most.
 const FRAME_CALLS_MAX: usize = 8_192;
+
+/// What an answer takes in a frame beside its bytes, more than it needs: ids, version and tags; an error object that is
+/// made here, or a warning.
+const ANSWER_BYTES: usize = 256;
 
 /// What the two halves of a stream share.
 #[derive(Debug, Default)]
@@ -63,6 +67,7 @@ impl StreamEdge {
         let closing = Closing { shard: self.shard.clone(), stream };
         let answers = Answers {
             replies,
+            rest: Vec::new().into_iter(),
             open: Arc::clone(&open),
             durability: self.durability,
             metrics: self.metrics.clone(),
@@ -171,6 +176,8 @@ async fn wait_below(open: &Open, bound: usize) {
 /// The answers of one stream, as tonic sends them.
 pub(crate) struct Answers {
     replies: mpsc::UnboundedReceiver<Vec<Reply>>,
+    /// Cut off from a parcel that was too large for one frame.
+    rest: std::vec::IntoIter<Reply>,
     open: Arc<Open>,
     durability: Durability,
     metrics: Metrics,
@@ -197,9 +204,22 @@ impl Drop for Answers {
 }
 
 impl Answers {
-    fn frame(&self, replies: Vec<Reply>) -> InvokeStreamResponse {
-        let answers = replies.into_iter().map(|reply| self.answer(reply)).collect();
+    /// The first frame's worth of the rest.
+    fn frame(&mut self) -> InvokeStreamResponse {
+        let mut rest = std::mem::take(&mut self.rest);
+        let fitting = frame_holds(rest.as_slice().iter().map(size));
+        let answers = rest.by_ref().take(fitting).map(|reply| self.answer(reply)).collect();
+        self.rest = rest;
+        self.answered(fitting);
         InvokeStreamResponse { answers }
+    }
+
+    fn answered(&self, count: usize) {
+        let before = self.open.calls.fetch_sub(count, Ordering::Relaxed);
+        let after = before - count;
+        if after == 0 || (before >= OPEN_CALLS_MAX && after < OPEN_CALLS_MAX) {
+            self.open.fewer.notify_waiters();
+        }
     }
 
     fn answer(&self, reply: Reply) -> StreamAnswer {
@@ -215,17 +235,29 @@ impl Answers {
     }
 }
 
+/// What a reply takes in a frame, at most.
+fn size(reply: &Reply) -> usize {
+    let bytes = match &reply.body {
+        ReplyBody::Response { payload, log_tail } | ReplyBody::Failed { payload, log_tail, .. } => {
+            payload.len() + log_tail.len()
+        }
+        ReplyBody::Refused(refusal) => refusal.message.len(),
+        ReplyBody::Accepted { .. } | ReplyBody::DryRun => 0,
+    };
+    ANSWER_BYTES + bytes
+}
+
 impl Stream for Answers {
     type Item = Result<InvokeStreamResponse, Status>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if let Poll::Ready(Some(replies)) = self.replies.poll_recv(context) {
-            let before = self.open.calls.fetch_sub(replies.len(), Ordering::Relaxed);
-            let after = before - replies.len();
-            if after == 0 || (before >= OPEN_CALLS_MAX && after < OPEN_CALLS_MAX) {
-                self.open.fewer.notify_waiters();
-            }
-            return Poll::Ready(Some(Ok(self.frame(replies))));
+        if self.rest.len() == 0
+            && let Poll::Ready(Some(replies)) = self.replies.poll_recv(context)
+        {
+            self.rest = replies.into_iter();
+        }
+        if self.rest.len() > 0 {
+            return Poll::Ready(Some(Ok(self.frame())));
         }
         // The reader ends when the client has ended its side and every call has its answer.
         match Pin::new(&mut self.reader).poll(context) {
