@@ -10,7 +10,7 @@ use futures_util::Stream;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Interval;
 use tonic::{Request, Response, Status, Streaming};
-use trine_engine::{Answer, FunctionName, Lease, WorkerId};
+use trine_engine::{FunctionName, Lease};
 use trine_proto::v1::worker_service_server::WorkerService;
 use trine_proto::v1::{
     Attempt, AttemptStop, Reason, Refusal, WorkerHello, WorkerServiceSessionRequest,
@@ -20,9 +20,11 @@ use trine_proto::{FRAME_BYTES_TARGET, RESPONSE_BYTES_MAX, WORKER_PROTOCOL_VERSIO
 
 use crate::edge::refused;
 use crate::metrics::Metrics;
-use crate::refusal::{from_engine, gone, invalid, invalid_setting, refuse};
+use crate::refusal::{gone, invalid, invalid_setting, refuse};
 use crate::request_id;
-use crate::shard::message::{Message, Sent, SessionNews, ShardHandle, WorkerFrame};
+use crate::shard::message::{
+    Joined, Joining, Member, Message, Sent, SessionNews, ShardHandle, WorkerFrame,
+};
 
 /// Functions in one hello, and slots, at most.
 const FUNCTIONS_MAX: usize = 1_024;
@@ -47,10 +49,10 @@ impl WorkerService for SessionEdge {
     ) -> Result<Response<News>, Status> {
         let mut frames = request.into_inner();
         let joined = self.join(&mut frames).await;
-        let (news, ended, worker) = joined.map_err(|refusal| refused(&self.metrics, &refusal))?;
+        let (news, ended, member) = joined.map_err(|refusal| refused(&self.metrics, &refusal))?;
         self.metrics.session_opened();
         let (shard, metrics) = (self.shard.clone(), self.metrics.clone());
-        let session = Session { shard, metrics, worker, goodbye: false };
+        let session = Session { shard, metrics, member, goodbye: false };
         tokio::spawn(session.read(frames, self.heartbeat * 2, ended));
         Ok(Response::new(news))
     }
@@ -60,7 +62,7 @@ impl SessionEdge {
     async fn join(
         &self,
         frames: &mut Streaming<WorkerServiceSessionRequest>,
-    ) -> Result<(News, oneshot::Receiver<()>, WorkerId), Refusal> {
+    ) -> Result<(News, oneshot::Receiver<()>, Member), Refusal> {
         let first = tokio::time::timeout(HELLO_WAIT, frames.message()).await;
         let Ok(Ok(Some(WorkerServiceSessionRequest { hello: Some(hello), .. }))) = first else {
             return Err(invalid(
@@ -70,27 +72,19 @@ impl SessionEdge {
         let (functions, slots) = checked(hello)?;
         let (outbox, news) = mpsc::unbounded_channel();
         let (reply, answer) = oneshot::channel();
-        self.shard.send(Message::Join { functions, slots, outbox, reply }).await?;
-        let (worker, unknown) = match answer.await.map_err(|_| gone())? {
-            Answer::Joined { worker, unknown } => (worker, unknown),
-            Answer::Refused(refusal) => return Err(from_engine(refusal, "the worker's functions")),
-            _ => {
-                return Err(refuse(
-                    Reason::Internal,
-                    "The session got another answer than its own.",
-                ));
-            }
-        };
+        let joining = Joining { outbox, shard: self.shard.clone(), reply };
+        self.shard.send(Message::Join { functions, slots, joining }).await?;
+        let Joined { member, unknown } = answer.await.map_err(|_| gone())??;
         let welcome = WorkerWelcome {
             protocol_version: WORKER_PROTOCOL_VERSION,
-            session_id: format!("{}-{}", worker.index, worker.generation),
+            session_id: format!("{}-{}", member.worker.index, member.worker.generation),
             heartbeat_interval_ms: u32::try_from(self.heartbeat.as_millis()).unwrap_or(u32::MAX),
             unknown_functions: unknown.iter().map(ToString::to_string).collect(),
             response_bytes_max: RESPONSE_BYTES_MAX as u64,
             broker: concat!("trine/", env!("CARGO_PKG_VERSION")).to_owned(),
         };
         let (news, ended) = News::new(welcome, news, self.heartbeat);
-        Ok((news, ended, worker))
+        Ok((news, ended, member))
     }
 }
 
@@ -123,11 +117,11 @@ fn checked(hello: WorkerHello) -> Result<(Vec<FunctionName>, u32), Refusal> {
     Ok((functions, hello.slots))
 }
 
-/// The reading side of a session; when it is dropped, the worker has left.
+/// The reading side of a session; when it is dropped, its member has left.
 struct Session {
     shard: ShardHandle,
     metrics: Metrics,
-    worker: WorkerId,
+    member: Member,
     /// It said that it drains: its end is no loss.
     goodbye: bool,
 }
@@ -137,7 +131,6 @@ impl Drop for Session {
         if !self.goodbye {
             self.metrics.session_lost();
         }
-        self.shard.tell(Message::Left { worker: self.worker });
     }
 }
 
@@ -149,6 +142,7 @@ impl Session {
         silence: Duration,
         mut ended: oneshot::Receiver<()>,
     ) {
+        let worker = self.member.worker;
         loop {
             let frame = tokio::select! {
                 frame = tokio::time::timeout(silence, frames.message()) => frame,
@@ -158,12 +152,12 @@ impl Session {
                 Ok(Ok(Some(frame))) => frame,
                 Ok(Ok(None)) => return,
                 Ok(Err(status)) => {
-                    tracing::debug!(worker = ?self.worker, %status, "session broke");
+                    tracing::debug!(?worker, %status, "session broke");
                     return;
                 }
                 Err(_) => {
                     let silent_ms = u64::try_from(silence.as_millis()).unwrap_or(u64::MAX);
-                    tracing::warn!(worker = ?self.worker, silent_ms, "worker is silent; taken for dead");
+                    tracing::warn!(?worker, silent_ms, "worker is silent; taken for dead");
                     return;
                 }
             };
@@ -176,9 +170,7 @@ impl Session {
                 && frame.started_through.is_none()
                 && frame.slots.is_none()
                 && !frame.draining;
-            if !empty
-                && self.shard.send(Message::Worker { worker: self.worker, frame }).await.is_err()
-            {
+            if !empty && self.shard.send(Message::Worker { worker, frame }).await.is_err() {
                 return;
             }
         }

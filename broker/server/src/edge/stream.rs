@@ -21,7 +21,7 @@ use crate::edge::{call, frame_holds};
 use crate::metrics::Metrics;
 use crate::refusal::refuse;
 use crate::shard::call::{CallFrame, Reply, ReplyBody, Target};
-use crate::shard::message::{Message, ShardHandle};
+use crate::shard::message::{Message, ShardHandle, StreamPlace};
 use crate::shard::streams::StreamId;
 
 /// Calls of one stream that may be open; beyond it the stream is not read, and HTTP/2 holds the client back.
@@ -55,24 +55,23 @@ impl StreamEdge {
     ) -> Result<Answers, Refusal> {
         let (outbox, replies) = mpsc::unbounded_channel();
         let (reply, opened) = oneshot::channel();
-        let message = Message::StreamOpened { outbox: outbox.clone(), reply };
-        self.shard.send(message).await?;
-        let stream = opened.await.ok().flatten().ok_or_else(|| {
+        let (shard, news) = (self.shard.clone(), outbox.clone());
+        self.shard.send(Message::StreamOpened { outbox: news, shard, reply }).await?;
+        let place = opened.await.ok().flatten().ok_or_else(|| {
             refuse(
                 Reason::Overloaded,
                 "Too many streams are open on this broker; use fewer, with more calls each.",
             )
         })?;
         let open = Arc::new(Open::default());
-        let closing = Closing { shard: self.shard.clone(), stream };
         let answers = Answers {
             replies,
             rest: Vec::new().into_iter(),
             open: Arc::clone(&open),
             durability: self.durability,
             metrics: self.metrics.clone(),
-            reader: tokio::spawn(self.read(requests, stream, open, outbox)),
-            _closing: closing,
+            reader: tokio::spawn(self.read(requests, place.stream, open, outbox)),
+            _place: place,
         };
         Ok(answers)
     }
@@ -182,19 +181,8 @@ pub(crate) struct Answers {
     durability: Durability,
     metrics: Metrics,
     reader: tokio::task::JoinHandle<Option<Status>>,
-    _closing: Closing,
-}
-
-/// Gives the stream's place back, however the stream ends.
-struct Closing {
-    shard: ShardHandle,
-    stream: StreamId,
-}
-
-impl Drop for Closing {
-    fn drop(&mut self) {
-        self.shard.tell(Message::StreamClosed { stream: self.stream });
-    }
+    /// Given back however the stream ends.
+    _place: StreamPlace,
 }
 
 impl Drop for Answers {
