@@ -355,7 +355,11 @@ impl Shard {
                 // An edge that is gone gives the place back by not taking it.
                 let _ = reply.send(opened.map(|stream| StreamPlace::new(shard, stream)));
             }
-            Message::StreamClosed { stream } => self.streams.close(stream),
+            Message::StreamClosed { stream } => {
+                if self.streams.close(stream) {
+                    self.step(Input::CallersGone { edge: stream });
+                }
+            }
             Message::Control { input, reply } => {
                 let tag = self.tag();
                 self.controls.insert(tag, reply);
@@ -406,6 +410,10 @@ impl Shard {
 
     async fn frame(&mut self, stream: u32, frame: CallFrame) {
         let CallFrame { targets, calls } = frame;
+        // What was under way when its stream closed has nobody left who asks for it.
+        if !self.streams.calls(stream, calls.len()) {
+            return;
+        }
         for (place, call) in calls.into_iter().enumerate() {
             let caller = Caller { edge: stream, tag: call.tag };
             let Some(target) = targets.get(call.target) else { continue };
