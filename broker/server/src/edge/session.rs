@@ -16,9 +16,9 @@ use trine_proto::v1::{
     Attempt, AttemptStop, Reason, Refusal, WorkerHello, WorkerServiceSessionRequest,
     WorkerServiceSessionResponse, WorkerWelcome,
 };
-use trine_proto::{FRAME_BYTES_TARGET, RESPONSE_BYTES_MAX, WORKER_PROTOCOL_VERSION};
+use trine_proto::{RESPONSE_BYTES_MAX, WORKER_PROTOCOL_VERSION};
 
-use crate::edge::refused;
+use crate::edge::{frame_holds, refused};
 use crate::metrics::Metrics;
 use crate::refusal::{gone, invalid, invalid_setting, refuse};
 use crate::request_id;
@@ -29,6 +29,9 @@ use crate::shard::message::{
 /// Functions in one hello, and slots, at most.
 const FUNCTIONS_MAX: usize = 1_024;
 const SLOTS_MAX: u32 = 65_535;
+
+/// What an attempt takes in a frame beside its bytes, more than it needs: numbers, ids, version, tags.
+const ATTEMPT_BYTES: usize = 192;
 
 /// Longest wait for the hello of a new session.
 const HELLO_WAIT: Duration = Duration::from_secs(10);
@@ -201,28 +204,36 @@ impl News {
         (Self { welcome: Some(welcome), news, rest, heartbeat, _ending: ending }, ended)
     }
 
-    /// The first frame's worth of what is to be said.
+    /// The first frame's worth of what is to be said. What else the parcel says comes with its last attempts: a stop
+    /// must not come before the attempt that it stops.
     fn frame(&mut self) -> WorkerServiceSessionResponse {
-        let mut bytes = 0;
-        let fitting = self.rest.attempts.iter().take_while(|sent| {
-            let before = bytes;
-            bytes += sent.payload.len();
-            before == 0 || bytes <= FRAME_BYTES_TARGET
-        });
-        let fitting = fitting.count();
+        let fitting = frame_holds(self.rest.attempts.iter().map(size));
         let later = self.rest.attempts.split_off(fitting);
         let attempts = std::mem::replace(&mut self.rest.attempts, later);
-        WorkerServiceSessionResponse {
-            welcome: None,
+        let mut frame = WorkerServiceSessionResponse {
             attempts: attempts.into_iter().map(attempt).collect(),
-            stops: std::mem::take(&mut self.rest.stops).into_iter().map(stop).collect(),
-            draining: std::mem::take(&mut self.rest.draining),
+            ..WorkerServiceSessionResponse::default()
+        };
+        if self.rest.attempts.is_empty() {
+            let SessionNews { stops, draining, .. } = std::mem::take(&mut self.rest);
+            frame.stops = stops.into_iter().map(stop).collect();
+            frame.draining = draining;
         }
+        frame
     }
 
     fn has_rest(&self) -> bool {
         !self.rest.attempts.is_empty() || !self.rest.stops.is_empty() || self.rest.draining
     }
+}
+
+/// What an attempt takes in a frame, at most.
+fn size(sent: &Sent) -> usize {
+    let Sent { payload, extra, invoked_function, .. } = sent;
+    let extra = extra.as_ref().map_or(0, |extra| {
+        extra.client_context.len() + extra.traceparent.len() + extra.tracestate.len()
+    });
+    ATTEMPT_BYTES + payload.len() + extra + invoked_function.as_ref().map_or(0, String::len)
 }
 
 fn attempt(sent: Sent) -> Attempt {
@@ -271,5 +282,63 @@ impl Stream for News {
         }
         self.heartbeat.reset();
         Poll::Ready(Some(Ok(self.frame())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prost::Message as _;
+    use tokio_stream::StreamExt as _;
+    use trine_engine::{Dispatch, EntryId, FunctionId, RequestId};
+    use trine_proto::FRAME_BYTES_TARGET;
+
+    use super::*;
+    use crate::shard::call::Extra;
+
+    fn sent(index: u32, payload: usize) -> Sent {
+        let lease = Lease { index, fence: u64::MAX };
+        let dispatch = Dispatch {
+            worker: trine_engine::WorkerId { index: 0, generation: 0 },
+            lease,
+            entry: EntryId { index: 0, generation: 0 },
+            payload_seq: 0,
+            request_id: RequestId(u128::MAX),
+            function: FunctionId { index: 0, generation: 0 },
+            position: u32::MAX,
+            attempt: u32::MAX,
+            timeout_ms: u32::MAX,
+        };
+        let extra = Extra {
+            client_context: vec![b' '; 3_583].into(),
+            traceparent: "t".repeat(1_024),
+            tracestate: "s".repeat(1_024),
+        };
+        let (extra, invoked_function) = (Some(Box::new(extra)), Some("f".repeat(140)));
+        let payload = vec![b' '; payload].into();
+        Sent { dispatch, payload, extra, log_tail: true, invoked_function, memory_mb: u32::MAX }
+    }
+
+    #[tokio::test]
+    async fn a_parcel_is_cut_by_all_that_it_holds_and_its_stops_come_last() {
+        let (outbox, parcels) = mpsc::unbounded_channel();
+        let (mut news, _ended) =
+            News::new(WorkerWelcome::default(), parcels, Duration::from_secs(60));
+        let attempts: Vec<_> = (0..200).map(|index| sent(index, 2)).collect();
+        let stops = vec![attempts[199].dispatch.lease];
+        assert!(outbox.send(SessionNews { attempts, stops, draining: true }).is_ok());
+        drop(outbox);
+        let mut frames = Vec::new();
+        while let Some(Ok(frame)) = news.next().await {
+            assert!(frame.encoded_len() <= FRAME_BYTES_TARGET, "{} bytes", frame.encoded_len());
+            frames.push(frame);
+        }
+        let (welcome, rest) = frames.split_first().unwrap();
+        assert!(welcome.welcome.is_some());
+        assert!(rest.len() > 1, "more than a frame's worth");
+        let entries = rest.iter().flat_map(|frame| &frame.attempts).map(|attempt| attempt.entry);
+        assert_eq!(entries.collect::<Vec<_>>(), (0..200).collect::<Vec<_>>());
+        let (last, before) = rest.split_last().unwrap();
+        assert!(before.iter().all(|frame| frame.stops.is_empty() && !frame.draining));
+        assert_eq!((last.stops.len(), last.draining), (1, true));
     }
 }
