@@ -23,6 +23,34 @@ impl Engine {
         }
     }
 
+    /// Callers are not counted by edge: that would cost every call something, and this looks only at those that wait
+    /// for a slot.
+    pub(crate) fn callers_gone(&mut self, edge: u32, out: &mut Vec<Effect>) {
+        if self.sync_waiting == 0 {
+            return;
+        }
+        let mut gone = Vec::new();
+        for (_, function) in self.functions.iter() {
+            let waiting = function.placing.iter(&self.entries);
+            gone.extend(waiting.filter(|place| self.entries[*place].caller.edge == edge));
+        }
+        // All of them leave before anybody gets what they free: it must not be one of them.
+        for place in &gone {
+            let index = self.entries[*place].function;
+            self.unplace(*place);
+            self.give_permit_back(index);
+        }
+        let mut functions: Vec<u32> =
+            gone.iter().map(|place| self.entries[*place].function).collect();
+        functions.dedup();
+        for index in functions {
+            self.after_permit(index, out);
+        }
+        for place in gone {
+            self.remove_entry(place, out);
+        }
+    }
+
     /// `before`: how often the same cancel met a write in flight.
     pub(crate) fn cancel(
         &mut self,

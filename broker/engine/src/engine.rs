@@ -114,6 +114,7 @@ impl Engine {
             Input::Persisted { from, through } => self.persisted(from, through, out),
             Input::PersistRejected { number } => self.persist_rejected(number, out),
             Input::CallerGone { caller, request_id } => self.caller_gone(caller, request_id, out),
+            Input::CallersGone { edge } => self.callers_gone(edge, out),
             Input::Cancel { caller, request_id } => self.cancel(caller, request_id, 0, out),
             Input::Redrive { caller, request_id, new_request_id } => {
                 self.redrive(caller, request_id, new_request_id, out);

@@ -73,7 +73,7 @@ pub struct Lease {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct EventSeq(pub u64);
 
-/// Who waits for an answer. The engine hands it back and reads nothing into it.
+/// Who waits for an answer. The engine hands it back; it tells one from another, and reads nothing into it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct Caller {
     /// Which edge connection.

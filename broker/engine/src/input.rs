@@ -20,6 +20,11 @@ pub enum Input {
         /// The invocation's id.
         request_id: RequestId,
     },
+    /// An edge connection went away, and with it every caller on it: [`CallerGone`](Self::CallerGone) for each.
+    CallersGone {
+        /// As it was in their [`Caller::edge`].
+        edge: u32,
+    },
     /// A client cancels an invocation.
     Cancel {
         /// Gets an answer.

@@ -30,6 +30,14 @@ impl List {
         (self.tail != NONE).then_some(self.tail)
     }
 
+    /// From head to tail.
+    pub(crate) fn iter(self, entries: &Slab<Entry>) -> impl Iterator<Item = u32> {
+        std::iter::successors(self.head(), |place| {
+            let next = entries[*place].next;
+            (next != NONE).then_some(next)
+        })
+    }
+
     pub(crate) fn push_back(&mut self, entries: &mut Slab<Entry>, index: u32) {
         let entry = &mut entries[index];
         (entry.prev, entry.next) = (self.tail, NONE);

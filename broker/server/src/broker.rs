@@ -7,8 +7,12 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
+use tonic::server::NamedService;
 use tonic::service::Routes;
 use tonic::transport::{Channel, Endpoint, Uri};
+use tonic_health::ServingStatus;
+use tonic_health::pb::health_server::HealthServer;
+use tonic_health::server::{HealthReporter, HealthService};
 use trine_engine::EngineLimits;
 use trine_proto::FRAME_BYTES_MAX;
 use trine_proto::v1::Durability;
@@ -57,7 +61,7 @@ pub struct Broker {
     functions: FunctionServiceClient<Channel>,
     invocations: InvocationServiceClient<Channel>,
     shard: ShardHandle,
-    ready: Arc<AtomicBool>,
+    ready: Readiness,
     stop: watch::Sender<bool>,
     server: JoinHandle<()>,
     running: JoinHandle<Result<(), StoreError>>,
@@ -160,11 +164,11 @@ impl Broker {
             facts,
         });
         let running = tokio::spawn(task.run());
-        let ready = Arc::new(AtomicBool::new(true));
+        let ready = Readiness::new().await;
         let (stop, stopping) = watch::channel(false);
         let edges =
             Edges { shard: shard.clone(), clock, metrics, durability, store, delivery_errors };
-        let front = edges.front(&options, Arc::clone(&ready)).await;
+        let front = edges.front(&options, ready.clone());
         let server = tokio::spawn(serve(front, lanes, connections, stopping));
         let functions = FunctionServiceClient::new(inside_channel(inside.clone()));
         let invocations = InvocationServiceClient::new(inside_channel(inside.clone()))
@@ -227,7 +231,7 @@ impl Broker {
     /// Refuses new work, lets running attempts end within `deadline`, saves, closes. Afterwards
     /// another broker may start in the same folder; it goes on with the events that wait.
     pub async fn shutdown(mut self, deadline: Duration) -> Drained {
-        self.ready.store(false, Ordering::Relaxed);
+        self.ready.set(false).await;
         self.socket = None;
         let (reply, drained) = oneshot::channel();
         let told = self.shard.send(Message::Drain { reply }).await.is_ok();
@@ -253,6 +257,37 @@ impl Drop for Broker {
     fn drop(&mut self) {
         self.server.abort();
         self.shard.tell(Message::Stop);
+    }
+}
+
+/// What `/readyz` and the health service say.
+#[derive(Debug, Clone)]
+struct Readiness {
+    ready: Arc<AtomicBool>,
+    health: HealthReporter,
+}
+
+impl Readiness {
+    /// Of a broker that serves.
+    async fn new() -> Self {
+        let this = Self { ready: Arc::default(), health: HealthReporter::new() };
+        this.set(true).await;
+        this
+    }
+
+    /// For the broker, and for each of its services by name.
+    async fn set(&self, ready: bool) {
+        self.ready.store(ready, Ordering::Relaxed);
+        let status = if ready { ServingStatus::Serving } else { ServingStatus::NotServing };
+        for service in [
+            "",
+            InvocationServiceServer::<InvocationEdge>::NAME,
+            WorkerServiceServer::<SessionEdge>::NAME,
+            FunctionServiceServer::<FunctionEdge>::NAME,
+            AdminServiceServer::<AdminEdge>::NAME,
+        ] {
+            self.health.set_service_status(service, status).await;
+        }
     }
 }
 
@@ -293,8 +328,8 @@ struct Edges {
 
 impl Edges {
     /// Every service and the HTTP side.
-    async fn front(self, options: &BrokerOptions, ready: Arc<AtomicBool>) -> Front {
-        let (health, health_service) = tonic_health::server::health_reporter();
+    fn front(self, options: &BrokerOptions, readiness: Readiness) -> Front {
+        let Readiness { ready, health } = readiness;
         let invocation = InvocationServiceServer::new(InvocationEdge {
             shard: self.shard.clone(),
             clock: self.clock.clone(),
@@ -324,7 +359,7 @@ impl Edges {
             store: if self.durability == Durability::Memory { "memory" } else { "embedded" },
             configuration: options.configuration.clone(),
         });
-        health.set_service_status("", tonic_health::ServingStatus::Serving).await;
+        let health = HealthServer::new(HealthService::from_health_reporter(health));
         let reflection = tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(trine_proto::DESCRIPTORS)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
@@ -335,7 +370,7 @@ impl Edges {
             .add_service(worker)
             .add_service(function)
             .add_service(admin)
-            .add_service(health_service)
+            .add_service(health)
             .add_service(reflection);
         Front { invocation, routes }
     }

@@ -33,6 +33,8 @@ const STREAMS_PER_CONNECTION_MAX: u32 = 1_024;
 pub(crate) const STREAM_WINDOW_BYTES: u32 = 4 << 20;
 pub(crate) const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
+/// Longest wait for the headers of an HTTP/1 request, and longest rest between two of them.
+const HEADERS_WAIT: Duration = Duration::from_secs(10);
 const HEADER_LIST_BYTES_MAX: u32 = 32 << 10;
 const PENDING_RESETS_MAX: usize = 64;
 
@@ -94,7 +96,7 @@ pub(crate) async fn serve(
 
 fn http() -> auto::Builder<TokioExecutor> {
     let mut http = auto::Builder::new(TokioExecutor::new());
-    http.http1().timer(TokioTimer::new());
+    http.http1().timer(TokioTimer::new()).header_read_timeout(HEADERS_WAIT);
     http.http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS_PER_CONNECTION_MAX)

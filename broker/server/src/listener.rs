@@ -1,7 +1,7 @@
 //! Connections: accepted or opened from within, counted, bounded, and given up if they say nothing. It does not know
 //! what is spoken over them.
 //!
-//! Own accept loop because tonic's has no bound on connections, no deadline for the first byte, and ends at the
+//! Own accept loop because tonic's has no bound on connections, no deadline for the first bytes, and ends at the
 //! first accept error (RUSTSEC-2024-0376 was that).
 
 use std::io;
@@ -20,8 +20,12 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use crate::metrics::Metrics;
 
-/// A connection that has sent nothing for this long after it was accepted is closed.
-const FIRST_BYTE_WAIT: Duration = Duration::from_secs(10);
+/// A connection that has not said within this long after it was accepted what it speaks is closed.
+const OPENING_WAIT: Duration = Duration::from_secs(10);
+
+/// What HTTP/2 begins with. hyper waits for the rest of it without end, as long as the bytes are these; from the first
+/// other byte on a connection is HTTP/1, whose headers have a deadline of their own.
+const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Wait after a failed accept (no descriptors left, for example) before the next one.
 const ACCEPT_RETRY_WAIT: Duration = Duration::from_millis(100);
@@ -100,9 +104,8 @@ async fn accept(
         let _ = stream.set_nodelay(true);
         metrics.connection_opened();
         let counted = Counted { metrics: metrics.clone(), _place: Some(place) };
-        let silent = Some(first_byte());
-        let connection =
-            Connection { socket: Socket::Tcp(stream), silent, _counted: Some(counted) };
+        let (socket, opening) = (Socket::Tcp(stream), Some(Opening::new()));
+        let connection = Connection { socket, opening, _counted: Some(counted) };
         if accepted.send(Ok(connection)).await.is_err() {
             return;
         }
@@ -113,37 +116,54 @@ impl Inside {
     /// A connection to this broker that touches no network.
     pub(crate) async fn connect(&self) -> io::Result<DuplexStream> {
         let (ours, theirs) = tokio::io::duplex(DUPLEX_BYTES);
-        let connection = Connection { socket: Socket::Inside(ours), silent: None, _counted: None };
+        let connection = Connection { socket: Socket::Inside(ours), opening: None, _counted: None };
         let gone = |_| io::Error::new(io::ErrorKind::ConnectionRefused, "the broker has stopped");
         self.0.send(Ok(connection)).await.map_err(gone)?;
         Ok(theirs)
     }
 }
 
+/// A connection that has not said yet what it speaks.
+struct Opening {
+    /// Bytes of [`PREFACE`] that came.
+    came: usize,
+    deadline: Pin<Box<Sleep>>,
+}
+
+impl Opening {
+    fn new() -> Self {
+        Self { came: 0, deadline: Box::pin(tokio::time::sleep(OPENING_WAIT)) }
+    }
+
+    /// Whether it is still open what the connection speaks once `bytes` came.
+    fn goes_on(&mut self, bytes: &[u8]) -> bool {
+        let rest = &PREFACE[self.came..];
+        self.came += bytes.len();
+        // No byte at all is the end of the connection.
+        !bytes.is_empty() && bytes.len() < rest.len() && rest.starts_with(bytes)
+    }
+}
+
 /// One connection, counted for as long as it lives.
 pub(crate) struct Connection {
     socket: Socket,
-    /// Until the first byte came.
-    silent: Option<Pin<Box<Sleep>>>,
+    /// Until it is known what it speaks.
+    opening: Option<Opening>,
     _counted: Option<Counted>,
 }
 
 impl Connection {
     /// The same connection, woken by the runtime that this is called on.
     pub(crate) fn moved_here(self) -> io::Result<Self> {
-        let Self { socket, silent, _counted } = self;
+        let Self { socket, opening, _counted } = self;
         let socket = match socket {
             Socket::Tcp(stream) => Socket::Tcp(TcpStream::from_std(stream.into_std()?)?),
             // Woken by whoever writes to the other end.
             Socket::Inside(stream) => Socket::Inside(stream),
         };
-        let silent = silent.map(|_| first_byte());
-        Ok(Self { socket, silent, _counted })
+        let opening = opening.map(|_| Opening::new());
+        Ok(Self { socket, opening, _counted })
     }
-}
-
-fn first_byte() -> Pin<Box<Sleep>> {
-    Box::pin(tokio::time::sleep(FIRST_BYTE_WAIT))
 }
 
 enum Socket {
@@ -168,17 +188,22 @@ impl AsyncRead for Connection {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let read = match &mut self.socket {
+        let before = buffer.filled().len();
+        let Self { socket, opening, .. } = &mut *self;
+        let read = match socket {
             Socket::Tcp(stream) => Pin::new(stream).poll_read(context, buffer),
             Socket::Inside(stream) => Pin::new(stream).poll_read(context, buffer),
         };
-        if self.silent.is_none() || read.is_ready() {
-            self.silent = None;
+        let Some(waiting) = opening else { return read };
+        if read.is_ready() {
+            if !waiting.goes_on(&buffer.filled()[before..]) {
+                *opening = None;
+            }
             return read;
         }
-        match self.silent.as_mut().map(|silent| silent.as_mut().poll(context)) {
-            Some(Poll::Ready(())) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
-            _ => Poll::Pending,
+        match waiting.deadline.as_mut().poll(context) {
+            Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+            Poll::Pending => Poll::Pending,
         }
     }
 }
@@ -224,6 +249,32 @@ impl AsyncWrite for Connection {
         match &mut self.socket {
             Socket::Tcp(stream) => Pin::new(stream).poll_shutdown(context),
             Socket::Inside(stream) => Pin::new(stream).poll_shutdown(context),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_connection_has_opened_when_it_is_known_what_it_speaks() {
+        let cases: [(&[&[u8]], bool); 10] = [
+            (&[b"P"], false),
+            (&[&PREFACE[..23]], false),
+            (&[&PREFACE[..23], b"\n"], true),
+            (&[&PREFACE[..23], b"x"], true),
+            (&[&PREFACE[..23], b"\n\0\0"], true),
+            (&[PREFACE], true),
+            (&[b"P", b"R", b"I", b" "], false),
+            (&[b"POST"], true),
+            (&[b"P", b"OST"], true),
+            (&[b"PRI", b""], true),
+        ];
+        for (pieces, opened) in cases {
+            let mut opening = Opening::new();
+            let open = pieces.iter().all(|piece| opening.goes_on(piece));
+            assert_eq!(!open, opened, "{pieces:?}");
         }
     }
 }

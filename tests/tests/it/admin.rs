@@ -11,19 +11,32 @@ use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
 use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 use trine_proto::v1::advance_time_request::Amount;
-use trine_proto::v1::{AdvanceTimeRequest, Reason};
+use trine_proto::v1::{AdvanceTimeRequest, FunctionSettings, Reason};
 use trine_tests::fixture::broker::{Broker, Setup};
 use trine_tests::fixture::client::refusal;
-use trine_tests::fixture::{http, run};
+use trine_tests::fixture::raw_worker::RawWorker;
+use trine_tests::fixture::wait::soon;
+use trine_tests::fixture::{LIMIT, http, run};
+
+/// What the health service knows: the broker, and its services by name.
+const HEALTHY: [&str; 5] = [
+    "",
+    "trine.v1.InvocationService",
+    "trine.v1.FunctionService",
+    "trine.v1.WorkerService",
+    "trine.v1.AdminService",
+];
 
 #[test]
 fn health_and_reflection_are_served() {
     run(async {
         let broker = Broker::start().await;
         let channel = broker.client().channel();
-        let whole = HealthCheckRequest { service: String::new() };
-        let checked = HealthClient::new(channel.clone()).check(whole).await.unwrap().into_inner();
-        assert_eq!(checked.status(), ServingStatus::Serving);
+        for service in HEALTHY {
+            let asked = HealthCheckRequest { service: service.to_owned() };
+            let checked = HealthClient::new(channel.clone()).check(asked).await.unwrap();
+            assert_eq!(checked.into_inner().status(), ServingStatus::Serving, "{service:?}");
+        }
         let list = ServerReflectionRequest {
             host: String::new(),
             message_request: Some(MessageRequest::ListServices(String::new())),
@@ -40,6 +53,44 @@ fn health_and_reflection_are_served() {
             assert!(names.contains(&full.as_str()), "{full} is not in {names:?}");
         }
         assert!(names.contains(&"grpc.health.v1.Health"), "{names:?}");
+    });
+}
+
+#[test]
+fn a_draining_broker_says_that_it_does_not_serve() {
+    run(async {
+        let mut broker = Broker::start().await;
+        let client = broker.client();
+        client.create("f", FunctionSettings::default()).await;
+        let mut worker = RawWorker::join(&client, &["f"], 1).await;
+        // A watcher learns of it by itself; others ask.
+        let mut watched = Vec::new();
+        for service in HEALTHY {
+            let asked = HealthCheckRequest { service: service.to_owned() };
+            let mut watch =
+                HealthClient::new(client.channel()).watch(asked).await.unwrap().into_inner();
+            let first = soon("the health", watch.message()).await.unwrap().unwrap();
+            assert_eq!(first.status(), ServingStatus::Serving, "{service:?}");
+            watched.push(watch);
+        }
+        let call = {
+            let client = client.clone();
+            tokio::spawn(async move { client.call("f", "1").await })
+        };
+        let running = worker.attempt().await;
+        broker.terminate();
+        soon("the word to the worker", worker.drained()).await;
+        for (service, watch) in HEALTHY.iter().zip(&mut watched) {
+            let next = soon("the news", watch.message()).await.unwrap().unwrap();
+            assert_eq!(next.status(), ServingStatus::NotServing, "{service:?}");
+        }
+        let asked = HealthCheckRequest { service: String::new() };
+        let checked = HealthClient::new(client.channel()).check(asked).await.unwrap();
+        assert_eq!(checked.into_inner().status(), ServingStatus::NotServing);
+        worker.respond(&running, "1").await;
+        call.await.unwrap();
+        // Whoever watches must not hold up the end.
+        assert_eq!(broker.ended(LIMIT).await.code(), Some(0));
     });
 }
 

@@ -7,14 +7,51 @@ use bytes::Bytes;
 use serde_json::json;
 use trine_proto::v1::{
     Blocker, Condition, DeliveryState, FunctionSettings, Invocation, InvocationFilter,
-    InvocationState, InvokeRequest, ListInvocationsRequest, Reason,
+    InvocationState, InvokeRequest, ListInvocationsRequest, LogType, Reason,
 };
 use trine_tests::fixture::broker::Setup;
 use trine_tests::fixture::client::{Client, call, event, reason, refusal};
 use trine_tests::fixture::puppet::Puppet;
+use trine_tests::fixture::raw_worker::RawWorker;
 use trine_tests::fixture::run;
 
 use crate::scene::{MINUTE, MS, serve, to_files};
+
+/// LS 1.1: a client context is for synchronous calls. What an event may carry does not depend on where its payload is.
+#[test]
+fn an_event_takes_its_trace_along_and_no_client_context() {
+    run(async {
+        for cache_bytes in [0, 1 << 20] {
+            let broker =
+                Setup::new().set("limits.payload_cache_bytes_max", cache_bytes).start().await;
+            let client = broker.client();
+            client.create("f", FunctionSettings::default()).await;
+            let mut worker = RawWorker::join(&client, &["f"], 1).await;
+            let with_all = |request: InvokeRequest| InvokeRequest {
+                client_context: Bytes::from_static(b"{}"),
+                log_type: LogType::Tail.into(),
+                traceparent: "00-a".to_owned(),
+                tracestate: "b=c".to_owned(),
+                ..request
+            };
+            client.invoke(with_all(event("f", "1"))).await.unwrap();
+            let attempt = worker.attempt().await;
+            assert_eq!((attempt.client_context.as_ref(), attempt.log_tail), (&b""[..], false));
+            assert_eq!((&*attempt.traceparent, &*attempt.tracestate), ("00-a", "b=c"));
+            worker.respond(&attempt, "1").await;
+            // A caller who waits has both.
+            let calling = {
+                let client = client.clone();
+                let request = with_all(call("f", "2"));
+                tokio::spawn(async move { client.invoke(request).await })
+            };
+            let attempt = worker.attempt().await;
+            assert_eq!((attempt.client_context.as_ref(), attempt.log_tail), (&b"{}"[..], true));
+            worker.respond(&attempt, "1").await;
+            calling.await.unwrap().unwrap();
+        }
+    });
+}
 
 #[test]
 fn why_names_the_one_thing_that_is_missing() {

@@ -5,11 +5,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
+use prost::Message as _;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use trine_proto::v1::FunctionSettings;
+use trine_proto::v1::{FunctionSettings, Reason, WorkerServiceSessionRequest};
 use trine_tests::fixture::broker::{Broker, Setup};
-use trine_tests::fixture::client::Client;
+use trine_tests::fixture::client::{Client, call, reason};
+use trine_tests::fixture::raw_worker::hello;
 use trine_tests::fixture::serving::Serving;
 use trine_tests::fixture::wait::{soon, until};
 use trine_tests::fixture::{LIMIT, run};
@@ -246,24 +248,73 @@ fn floods_of_control_frames_cost_nothing() {
     });
 }
 
-/// S4: a connection that never says anything is given up; one that says half a word holds up nobody.
+/// S4: a connection that does not say what it wants is given up, wherever it stops; it holds up nobody meanwhile.
 #[test]
 fn silent_and_slow_connections_are_bounded() {
+    const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
     run(async {
         let victim = Victim::start().await;
-        let mut silent = TcpStream::connect(victim.broker.address()).await.unwrap();
-        let mut slow = Vec::new();
-        for beginning in [&b"P"[..], b"PRI * HT", b"GET /metrics HTTP/1.1\r\nHost: x\r\nX-A: "] {
+        let mut held = Vec::new();
+        for beginning in [
+            &b""[..],
+            b"P",
+            b"PRI * HT",
+            &PREFACE[..23],
+            b"GET /metrics HTTP/1.1\r\nHost: x\r\nX-A: ",
+            b"GE",
+        ] {
             let mut stream = TcpStream::connect(victim.broker.address()).await.unwrap();
             stream.write_all(beginning).await.unwrap();
-            slow.push(stream);
+            held.push((beginning, stream));
         }
         victim.serves().await;
-        let mut nothing = Vec::new();
-        let read = soon("the end of a silent connection", silent.read_to_end(&mut nothing)).await;
-        assert_eq!(read.unwrap_or(0), 0);
-        drop(slow);
+        // They all wait at the same time.
+        for (beginning, stream) in &mut held {
+            let mut answer = Vec::new();
+            let said = String::from_utf8_lossy(beginning);
+            // An end or a reset: both are one. HTTP/1 may be told why.
+            let _ = soon(&format!("the end after {said:?}"), stream.read_to_end(&mut answer)).await;
+            assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 4"), "{said:?}: {answer:?}");
+        }
         victim.recovers().await;
+    });
+}
+
+/// Workers that go while they are being welcomed: none of them is taken for one that serves.
+#[test]
+fn workers_that_go_while_they_join_are_gone() {
+    const PATH: &str = "/trine.v1.WorkerService/Session";
+    run(async {
+        let broker = Broker::start().await;
+        let client = broker.client();
+        client.create("f", FunctionSettings::default()).await;
+        let hello = Some(hello(&["f"], 3));
+        let body = WorkerServiceSessionRequest { hello, ..Default::default() }.encode_to_vec();
+        let body = message(0, u32::try_from(body.len()).unwrap(), &body);
+        for round in 0..60 {
+            let mut wire = Wire::connect(broker.address()).await;
+            let (mut joining, mut leaving) = (Vec::new(), Vec::new());
+            for stream in (1..40).step_by(2) {
+                joining.extend(frame(HEADERS, END_HEADERS, stream, &grpc_headers(PATH)));
+                joining.extend(frame(DATA, 0, stream, &body));
+                leaving.extend(frame(RST_STREAM, 0, stream, &[0, 0, 0, 8]));
+            }
+            assert!(wire.push(&joining).await);
+            // Some are reset, some lose their connection.
+            if round % 2 == 0 {
+                assert!(wire.push(&leaving).await);
+            }
+        }
+        until("all of them to be gone", LIMIT, async || {
+            let metrics = broker.metrics().await;
+            let connected = metrics.value("trine_connections") > 2.0;
+            !connected
+                && metrics.value("trine_worker_sessions") == 0.0
+                && metrics.value("trine_slots") == 0.0
+        })
+        .await;
+        assert_eq!(reason(&client.invoke(call("f", "1")).await), Some(Reason::NoWorker));
+        assert_eq!(broker.metrics().await.value("trine_slot_drift"), 0.0);
     });
 }
 

@@ -6,12 +6,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::watch;
+use trine_proto::RESPONSE_BYTES_MAX;
+use trine_proto::v1::outcome::Result as Given;
 use trine_proto::v1::{
     Durability, FunctionSettings, InvokeRequest, InvokeStreamRequest, Reason, StreamCall,
 };
 use trine_tests::fixture::broker::{Broker, Setup};
 use trine_tests::fixture::client::{Client, call, event, reason};
 use trine_tests::fixture::puppet::Puppet;
+use trine_tests::fixture::raw_worker::{RawWorker, outcome};
 use trine_tests::fixture::serving::Serving;
 use trine_tests::fixture::stream::Stream;
 use trine_tests::fixture::wait::{soon, until};
@@ -208,21 +211,15 @@ fn a_client_that_goes_away_leaves_nothing_behind() {
         stream.send((0..10).map(|id| (id, call("f", "1")))).await;
         let running = [puppet.next().await, puppet.next().await];
         drop(stream);
+        // Those that waited for a slot never start.
+        until("the wait of eight calls to end", LIMIT, async || {
+            broker.metrics().await.value("trine_sync_waiting") == 0.0
+        })
+        .await;
+        assert_eq!(client.account().await.running, 2);
         running.into_iter().for_each(|held| held.answer("1"));
-        // Those that waited for a slot may run or not; then all is free again.
-        let drained = async {
-            loop {
-                puppet.next().await.answer("1");
-            }
-        };
-        let idle = until("an idle broker", LIMIT, async || {
-            let account = client.account().await;
-            account.running == 0 && broker.metrics().await.value("trine_sync_waiting") == 0.0
-        });
-        tokio::select! {
-            () = idle => {}
-            () = drained => {}
-        }
+        until("an idle broker", LIMIT, async || client.account().await.running == 0).await;
+        assert!(puppet.is_quiet(), "nobody asks for these any more");
         let metrics = broker.metrics().await;
         assert_eq!(metrics.value("trine_slots_taken"), 0.0);
         assert_eq!(metrics.value("trine_slot_drift"), 0.0);
@@ -232,6 +229,44 @@ fn a_client_that_goes_away_leaves_nothing_behind() {
             puppet.next().await.answer("1");
         }
         assert_eq!(stream.answers(2).await.len(), 2);
+    });
+}
+
+/// Answers that become known together share frames only as far as a client takes them.
+#[test]
+fn large_answers_that_come_together_all_arrive() {
+    const CALLS: u64 = 5;
+    run(async {
+        let broker = Broker::start().await;
+        let client = broker.client();
+        client.create("big", FunctionSettings::default()).await;
+        let mut worker = RawWorker::join(&client, &["big"], 64).await;
+        let mut stream = Stream::open(&client).await;
+        stream.send((0..CALLS).map(|id| (id, call("big", "1")))).await;
+        let attempts = worker.some(usize::try_from(CALLS).unwrap()).await;
+        // One frame of the worker: for the broker they become known at once.
+        let large = Bytes::from(format!("\"{}\"", "x".repeat(900 << 10)));
+        let outcomes =
+            attempts.iter().map(|a| outcome(a, Given::Response(large.clone()))).collect();
+        worker.outcomes(outcomes).await;
+        let answers = stream.answers(usize::try_from(CALLS).unwrap()).await;
+        for answer in answers.values() {
+            assert_eq!(answer.as_ref().unwrap().payload, large);
+        }
+        assert_eq!(stream.frames, attempts.len(), "each is a frame's worth by itself");
+        // The same for calls that end our side first, with answers of the largest size from many frames.
+        stream.send((0..CALLS).map(|id| (id, call("big", "1")))).await;
+        stream.half_close();
+        let attempts = worker.some(usize::try_from(CALLS).unwrap()).await;
+        let largest = Bytes::from(format!("\"{}\"", "x".repeat(RESPONSE_BYTES_MAX - 2)));
+        for attempt in &attempts {
+            worker.respond(attempt, largest.clone()).await;
+        }
+        let answers = stream.answers(usize::try_from(CALLS).unwrap()).await;
+        for answer in answers.values() {
+            assert_eq!(answer.as_ref().unwrap().payload.len(), RESPONSE_BYTES_MAX);
+        }
+        assert!(stream.frame().await.unwrap().is_none());
     });
 }
 

@@ -51,7 +51,8 @@ pub(crate) fn call(
     let kind = invocation_type(request.r#type)?;
     let log_tail = match LogType::try_from(request.log_type) {
         Ok(LogType::Unspecified | LogType::None) => false,
-        Ok(LogType::Tail) => true,
+        // Like the client context: an event's caller gets no answer that could hold it (LS 1.1).
+        Ok(LogType::Tail) => kind != InvocationType::Event,
         Err(_) => return Err(invalid("log_type must be NONE or TAIL.")),
     };
     let payload = payload(request.payload, kind)?;
@@ -69,7 +70,12 @@ pub(crate) fn call(
         InvocationType::DryRun => CallMode::DryRun,
         _ => CallMode::Sync { deadline_ms: request.deadline_ms },
     };
-    let extra = extra(request.client_context, request.traceparent, request.tracestate)?;
+    let client_context = match kind {
+        // It would reach the function for as long as the payload is cached, and no longer.
+        InvocationType::Event => Bytes::new(),
+        _ => request.client_context,
+    };
+    let extra = extra(client_context, request.traceparent, request.tracestate)?;
     Ok(Call { tag, target: place, payload, mode, log_tail, extra })
 }
 

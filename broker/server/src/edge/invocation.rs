@@ -190,7 +190,8 @@ pub(crate) fn id(text: &str) -> Result<RequestId, Refusal> {
     })
 }
 
-/// The caller's patience, as gRPC carries it. Tonic enforces it too; here it bounds the wait for a slot.
+/// The caller's patience, as gRPC carries it: it bounds the wait for a slot. Whoever has no more of it while the attempt
+/// runs goes away by itself; nothing here ends the call.
 fn grpc_timeout<T>(request: &Request<T>) -> Option<Duration> {
     let text = request.metadata().get("grpc-timeout")?.to_str().ok()?;
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;

@@ -11,9 +11,21 @@ pub(crate) mod stream;
 pub(crate) mod view;
 
 use tonic::Status;
+use trine_proto::FRAME_BYTES_TARGET;
 use trine_proto::v1::Refusal;
 
 use crate::metrics::Metrics;
+
+/// How many things of these sizes go into one frame: as many as the target allows, and one in any case.
+pub(crate) fn frame_holds(sizes: impl Iterator<Item = usize>) -> usize {
+    let mut bytes = 0;
+    let fitting = sizes.take_while(|size| {
+        let first = bytes == 0;
+        bytes += size;
+        first || bytes <= FRAME_BYTES_TARGET
+    });
+    fitting.count()
+}
 
 /// The status of a refusal, counted.
 pub(crate) fn refused(metrics: &Metrics, refusal: &Refusal) -> Status {

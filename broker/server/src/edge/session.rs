@@ -10,23 +10,28 @@ use futures_util::Stream;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Interval;
 use tonic::{Request, Response, Status, Streaming};
-use trine_engine::{Answer, FunctionName, Lease, WorkerId};
+use trine_engine::{FunctionName, Lease};
 use trine_proto::v1::worker_service_server::WorkerService;
 use trine_proto::v1::{
     Attempt, AttemptStop, Reason, Refusal, WorkerHello, WorkerServiceSessionRequest,
     WorkerServiceSessionResponse, WorkerWelcome,
 };
-use trine_proto::{FRAME_BYTES_TARGET, RESPONSE_BYTES_MAX, WORKER_PROTOCOL_VERSION};
+use trine_proto::{RESPONSE_BYTES_MAX, WORKER_PROTOCOL_VERSION};
 
-use crate::edge::refused;
+use crate::edge::{frame_holds, refused};
 use crate::metrics::Metrics;
-use crate::refusal::{from_engine, gone, invalid, invalid_setting, refuse};
+use crate::refusal::{gone, invalid, invalid_setting, refuse};
 use crate::request_id;
-use crate::shard::message::{Message, Sent, SessionNews, ShardHandle, WorkerFrame};
+use crate::shard::message::{
+    Joined, Joining, Member, Message, Sent, SessionNews, ShardHandle, WorkerFrame,
+};
 
 /// Functions in one hello, and slots, at most.
 const FUNCTIONS_MAX: usize = 1_024;
 const SLOTS_MAX: u32 = 65_535;
+
+/// What an attempt takes in a frame beside its bytes, more than it needs: numbers, ids, version, tags.
+const ATTEMPT_BYTES: usize = 192;
 
 /// Longest wait for the hello of a new session.
 const HELLO_WAIT: Duration = Duration::from_secs(10);
@@ -47,10 +52,10 @@ impl WorkerService for SessionEdge {
     ) -> Result<Response<News>, Status> {
         let mut frames = request.into_inner();
         let joined = self.join(&mut frames).await;
-        let (news, ended, worker) = joined.map_err(|refusal| refused(&self.metrics, &refusal))?;
+        let (news, ended, member) = joined.map_err(|refusal| refused(&self.metrics, &refusal))?;
         self.metrics.session_opened();
         let (shard, metrics) = (self.shard.clone(), self.metrics.clone());
-        let session = Session { shard, metrics, worker, goodbye: false };
+        let session = Session { shard, metrics, member, goodbye: false };
         tokio::spawn(session.read(frames, self.heartbeat * 2, ended));
         Ok(Response::new(news))
     }
@@ -60,7 +65,7 @@ impl SessionEdge {
     async fn join(
         &self,
         frames: &mut Streaming<WorkerServiceSessionRequest>,
-    ) -> Result<(News, oneshot::Receiver<()>, WorkerId), Refusal> {
+    ) -> Result<(News, oneshot::Receiver<()>, Member), Refusal> {
         let first = tokio::time::timeout(HELLO_WAIT, frames.message()).await;
         let Ok(Ok(Some(WorkerServiceSessionRequest { hello: Some(hello), .. }))) = first else {
             return Err(invalid(
@@ -70,27 +75,19 @@ impl SessionEdge {
         let (functions, slots) = checked(hello)?;
         let (outbox, news) = mpsc::unbounded_channel();
         let (reply, answer) = oneshot::channel();
-        self.shard.send(Message::Join { functions, slots, outbox, reply }).await?;
-        let (worker, unknown) = match answer.await.map_err(|_| gone())? {
-            Answer::Joined { worker, unknown } => (worker, unknown),
-            Answer::Refused(refusal) => return Err(from_engine(refusal, "the worker's functions")),
-            _ => {
-                return Err(refuse(
-                    Reason::Internal,
-                    "The session got another answer than its own.",
-                ));
-            }
-        };
+        let joining = Joining { outbox, shard: self.shard.clone(), reply };
+        self.shard.send(Message::Join { functions, slots, joining }).await?;
+        let Joined { member, unknown } = answer.await.map_err(|_| gone())??;
         let welcome = WorkerWelcome {
             protocol_version: WORKER_PROTOCOL_VERSION,
-            session_id: format!("{}-{}", worker.index, worker.generation),
+            session_id: format!("{}-{}", member.worker.index, member.worker.generation),
             heartbeat_interval_ms: u32::try_from(self.heartbeat.as_millis()).unwrap_or(u32::MAX),
             unknown_functions: unknown.iter().map(ToString::to_string).collect(),
             response_bytes_max: RESPONSE_BYTES_MAX as u64,
             broker: concat!("trine/", env!("CARGO_PKG_VERSION")).to_owned(),
         };
         let (news, ended) = News::new(welcome, news, self.heartbeat);
-        Ok((news, ended, worker))
+        Ok((news, ended, member))
     }
 }
 
@@ -123,11 +120,11 @@ fn checked(hello: WorkerHello) -> Result<(Vec<FunctionName>, u32), Refusal> {
     Ok((functions, hello.slots))
 }
 
-/// The reading side of a session; when it is dropped, the worker has left.
+/// The reading side of a session; when it is dropped, its member has left.
 struct Session {
     shard: ShardHandle,
     metrics: Metrics,
-    worker: WorkerId,
+    member: Member,
     /// It said that it drains: its end is no loss.
     goodbye: bool,
 }
@@ -137,7 +134,6 @@ impl Drop for Session {
         if !self.goodbye {
             self.metrics.session_lost();
         }
-        self.shard.tell(Message::Left { worker: self.worker });
     }
 }
 
@@ -149,6 +145,7 @@ impl Session {
         silence: Duration,
         mut ended: oneshot::Receiver<()>,
     ) {
+        let worker = self.member.worker;
         loop {
             let frame = tokio::select! {
                 frame = tokio::time::timeout(silence, frames.message()) => frame,
@@ -158,12 +155,12 @@ impl Session {
                 Ok(Ok(Some(frame))) => frame,
                 Ok(Ok(None)) => return,
                 Ok(Err(status)) => {
-                    tracing::debug!(worker = ?self.worker, %status, "session broke");
+                    tracing::debug!(?worker, %status, "session broke");
                     return;
                 }
                 Err(_) => {
                     let silent_ms = u64::try_from(silence.as_millis()).unwrap_or(u64::MAX);
-                    tracing::warn!(worker = ?self.worker, silent_ms, "worker is silent; taken for dead");
+                    tracing::warn!(?worker, silent_ms, "worker is silent; taken for dead");
                     return;
                 }
             };
@@ -176,9 +173,7 @@ impl Session {
                 && frame.started_through.is_none()
                 && frame.slots.is_none()
                 && !frame.draining;
-            if !empty
-                && self.shard.send(Message::Worker { worker: self.worker, frame }).await.is_err()
-            {
+            if !empty && self.shard.send(Message::Worker { worker, frame }).await.is_err() {
                 return;
             }
         }
@@ -209,28 +204,36 @@ impl News {
         (Self { welcome: Some(welcome), news, rest, heartbeat, _ending: ending }, ended)
     }
 
-    /// The first frame's worth of what is to be said.
+    /// The first frame's worth of what is to be said. What else the parcel says comes with its last attempts: a stop
+    /// must not come before the attempt that it stops.
     fn frame(&mut self) -> WorkerServiceSessionResponse {
-        let mut bytes = 0;
-        let fitting = self.rest.attempts.iter().take_while(|sent| {
-            let before = bytes;
-            bytes += sent.payload.len();
-            before == 0 || bytes <= FRAME_BYTES_TARGET
-        });
-        let fitting = fitting.count();
+        let fitting = frame_holds(self.rest.attempts.iter().map(size));
         let later = self.rest.attempts.split_off(fitting);
         let attempts = std::mem::replace(&mut self.rest.attempts, later);
-        WorkerServiceSessionResponse {
-            welcome: None,
+        let mut frame = WorkerServiceSessionResponse {
             attempts: attempts.into_iter().map(attempt).collect(),
-            stops: std::mem::take(&mut self.rest.stops).into_iter().map(stop).collect(),
-            draining: std::mem::take(&mut self.rest.draining),
+            ..WorkerServiceSessionResponse::default()
+        };
+        if self.rest.attempts.is_empty() {
+            let SessionNews { stops, draining, .. } = std::mem::take(&mut self.rest);
+            frame.stops = stops.into_iter().map(stop).collect();
+            frame.draining = draining;
         }
+        frame
     }
 
     fn has_rest(&self) -> bool {
         !self.rest.attempts.is_empty() || !self.rest.stops.is_empty() || self.rest.draining
     }
+}
+
+/// What an attempt takes in a frame, at most.
+fn size(sent: &Sent) -> usize {
+    let Sent { payload, extra, invoked_function, .. } = sent;
+    let extra = extra.as_ref().map_or(0, |extra| {
+        extra.client_context.len() + extra.traceparent.len() + extra.tracestate.len()
+    });
+    ATTEMPT_BYTES + payload.len() + extra + invoked_function.as_ref().map_or(0, String::len)
 }
 
 fn attempt(sent: Sent) -> Attempt {
@@ -279,5 +282,63 @@ impl Stream for News {
         }
         self.heartbeat.reset();
         Poll::Ready(Some(Ok(self.frame())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prost::Message as _;
+    use tokio_stream::StreamExt as _;
+    use trine_engine::{Dispatch, EntryId, FunctionId, RequestId};
+    use trine_proto::FRAME_BYTES_TARGET;
+
+    use super::*;
+    use crate::shard::call::Extra;
+
+    fn sent(index: u32, payload: usize) -> Sent {
+        let lease = Lease { index, fence: u64::MAX };
+        let dispatch = Dispatch {
+            worker: trine_engine::WorkerId { index: 0, generation: 0 },
+            lease,
+            entry: EntryId { index: 0, generation: 0 },
+            payload_seq: 0,
+            request_id: RequestId(u128::MAX),
+            function: FunctionId { index: 0, generation: 0 },
+            position: u32::MAX,
+            attempt: u32::MAX,
+            timeout_ms: u32::MAX,
+        };
+        let extra = Extra {
+            client_context: vec![b' '; 3_583].into(),
+            traceparent: "t".repeat(1_024),
+            tracestate: "s".repeat(1_024),
+        };
+        let (extra, invoked_function) = (Some(Box::new(extra)), Some("f".repeat(140)));
+        let payload = vec![b' '; payload].into();
+        Sent { dispatch, payload, extra, log_tail: true, invoked_function, memory_mb: u32::MAX }
+    }
+
+    #[tokio::test]
+    async fn a_parcel_is_cut_by_all_that_it_holds_and_its_stops_come_last() {
+        let (outbox, parcels) = mpsc::unbounded_channel();
+        let (mut news, _ended) =
+            News::new(WorkerWelcome::default(), parcels, Duration::from_secs(60));
+        let attempts: Vec<_> = (0..200).map(|index| sent(index, 2)).collect();
+        let stops = vec![attempts[199].dispatch.lease];
+        assert!(outbox.send(SessionNews { attempts, stops, draining: true }).is_ok());
+        drop(outbox);
+        let mut frames = Vec::new();
+        while let Some(Ok(frame)) = news.next().await {
+            assert!(frame.encoded_len() <= FRAME_BYTES_TARGET, "{} bytes", frame.encoded_len());
+            frames.push(frame);
+        }
+        let (welcome, rest) = frames.split_first().unwrap();
+        assert!(welcome.welcome.is_some());
+        assert!(rest.len() > 1, "more than a frame's worth");
+        let entries = rest.iter().flat_map(|frame| &frame.attempts).map(|attempt| attempt.entry);
+        assert_eq!(entries.collect::<Vec<_>>(), (0..200).collect::<Vec<_>>());
+        let (last, before) = rest.split_last().unwrap();
+        assert!(before.iter().all(|frame| frame.stops.is_empty() && !frame.draining));
+        assert_eq!((last.stops.len(), last.draining), (1, true));
     }
 }

@@ -1,5 +1,5 @@
-//! `InvokeStream`: frames of many calls in, frames of many answers out. A frame costs one message to the shard; calls
-//! that are refused here never reach it.
+//! `InvokeStream`: frames of many calls in, frames of many answers out, none larger than a client takes. A frame costs
+//! one message to the shard; calls that are refused here never reach it.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -17,11 +17,11 @@ use trine_proto::v1::{
 };
 
 use crate::clock::Clock;
-use crate::edge::call;
+use crate::edge::{call, frame_holds};
 use crate::metrics::Metrics;
 use crate::refusal::refuse;
 use crate::shard::call::{CallFrame, Reply, ReplyBody, Target};
-use crate::shard::message::{Message, ShardHandle};
+use crate::shard::message::{Message, ShardHandle, StreamPlace};
 use crate::shard::streams::StreamId;
 
 /// Calls of one stream that may be open; beyond it the stream is not read, and HTTP/2 holds the client back.
@@ -29,6 +29,10 @@ pub(crate) const OPEN_CALLS_MAX: usize = 16_384;
 
 /// Calls in one frame, at most.
 const FRAME_CALLS_MAX: usize = 8_192;
+
+/// What an answer takes in a frame beside its bytes, more than it needs: ids, version and tags; an error object that is
+/// made here, or a warning.
+const ANSWER_BYTES: usize = 256;
 
 /// What the two halves of a stream share.
 #[derive(Debug, Default)]
@@ -51,23 +55,23 @@ impl StreamEdge {
     ) -> Result<Answers, Refusal> {
         let (outbox, replies) = mpsc::unbounded_channel();
         let (reply, opened) = oneshot::channel();
-        let message = Message::StreamOpened { outbox: outbox.clone(), reply };
-        self.shard.send(message).await?;
-        let stream = opened.await.ok().flatten().ok_or_else(|| {
+        let (shard, news) = (self.shard.clone(), outbox.clone());
+        self.shard.send(Message::StreamOpened { outbox: news, shard, reply }).await?;
+        let place = opened.await.ok().flatten().ok_or_else(|| {
             refuse(
                 Reason::Overloaded,
                 "Too many streams are open on this broker; use fewer, with more calls each.",
             )
         })?;
         let open = Arc::new(Open::default());
-        let closing = Closing { shard: self.shard.clone(), stream };
         let answers = Answers {
             replies,
+            rest: Vec::new().into_iter(),
             open: Arc::clone(&open),
             durability: self.durability,
             metrics: self.metrics.clone(),
-            reader: tokio::spawn(self.read(requests, stream, open, outbox)),
-            _closing: closing,
+            reader: tokio::spawn(self.read(requests, place.stream, open, outbox)),
+            _place: place,
         };
         Ok(answers)
     }
@@ -171,23 +175,14 @@ async fn wait_below(open: &Open, bound: usize) {
 /// The answers of one stream, as tonic sends them.
 pub(crate) struct Answers {
     replies: mpsc::UnboundedReceiver<Vec<Reply>>,
+    /// Cut off from a parcel that was too large for one frame.
+    rest: std::vec::IntoIter<Reply>,
     open: Arc<Open>,
     durability: Durability,
     metrics: Metrics,
     reader: tokio::task::JoinHandle<Option<Status>>,
-    _closing: Closing,
-}
-
-/// Gives the stream's place back, however the stream ends.
-struct Closing {
-    shard: ShardHandle,
-    stream: StreamId,
-}
-
-impl Drop for Closing {
-    fn drop(&mut self) {
-        self.shard.tell(Message::StreamClosed { stream: self.stream });
-    }
+    /// Given back however the stream ends.
+    _place: StreamPlace,
 }
 
 impl Drop for Answers {
@@ -197,9 +192,22 @@ impl Drop for Answers {
 }
 
 impl Answers {
-    fn frame(&self, replies: Vec<Reply>) -> InvokeStreamResponse {
-        let answers = replies.into_iter().map(|reply| self.answer(reply)).collect();
+    /// The first frame's worth of the rest.
+    fn frame(&mut self) -> InvokeStreamResponse {
+        let mut rest = std::mem::take(&mut self.rest);
+        let fitting = frame_holds(rest.as_slice().iter().map(size));
+        let answers = rest.by_ref().take(fitting).map(|reply| self.answer(reply)).collect();
+        self.rest = rest;
+        self.answered(fitting);
         InvokeStreamResponse { answers }
+    }
+
+    fn answered(&self, count: usize) {
+        let before = self.open.calls.fetch_sub(count, Ordering::Relaxed);
+        let after = before - count;
+        if after == 0 || (before >= OPEN_CALLS_MAX && after < OPEN_CALLS_MAX) {
+            self.open.fewer.notify_waiters();
+        }
     }
 
     fn answer(&self, reply: Reply) -> StreamAnswer {
@@ -215,17 +223,29 @@ impl Answers {
     }
 }
 
+/// What a reply takes in a frame, at most.
+fn size(reply: &Reply) -> usize {
+    let bytes = match &reply.body {
+        ReplyBody::Response { payload, log_tail } | ReplyBody::Failed { payload, log_tail, .. } => {
+            payload.len() + log_tail.len()
+        }
+        ReplyBody::Refused(refusal) => refusal.message.len(),
+        ReplyBody::Accepted { .. } | ReplyBody::DryRun => 0,
+    };
+    ANSWER_BYTES + bytes
+}
+
 impl Stream for Answers {
     type Item = Result<InvokeStreamResponse, Status>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if let Poll::Ready(Some(replies)) = self.replies.poll_recv(context) {
-            let before = self.open.calls.fetch_sub(replies.len(), Ordering::Relaxed);
-            let after = before - replies.len();
-            if after == 0 || (before >= OPEN_CALLS_MAX && after < OPEN_CALLS_MAX) {
-                self.open.fewer.notify_waiters();
-            }
-            return Poll::Ready(Some(Ok(self.frame(replies))));
+        if self.rest.len() == 0
+            && let Poll::Ready(Some(replies)) = self.replies.poll_recv(context)
+        {
+            self.rest = replies.into_iter();
+        }
+        if self.rest.len() > 0 {
+            return Poll::Ready(Some(Ok(self.frame())));
         }
         // The reader ends when the client has ended its side and every call has its answer.
         match Pin::new(&mut self.reader).poll(context) {

@@ -134,9 +134,8 @@ impl Shard {
     }
 
     fn control_answer(&mut self, tag: u64, answer: Answer) {
-        if let (Answer::Joined { worker, .. }, Some(outbox)) = (&answer, self.at_hand.outbox.take())
-        {
-            self.sessions.open(*worker, outbox);
+        if let Some(joining) = self.at_hand.joining.take() {
+            return self.joined(joining, answer);
         }
         if let Some(reply) = self.controls.remove(&tag) {
             // Whoever asked may be gone; what was done stays done.

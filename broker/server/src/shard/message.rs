@@ -38,7 +38,9 @@ pub(crate) enum Message {
     },
     StreamOpened {
         outbox: mpsc::UnboundedSender<Vec<Reply>>,
-        reply: oneshot::Sender<Option<StreamId>>,
+        /// For the place that it gets.
+        shard: ShardHandle,
+        reply: oneshot::Sender<Option<StreamPlace>>,
     },
     StreamClosed {
         stream: StreamId,
@@ -59,8 +61,7 @@ pub(crate) enum Message {
     Join {
         functions: Vec<FunctionName>,
         slots: u32,
-        outbox: mpsc::UnboundedSender<SessionNews>,
-        reply: oneshot::Sender<Answer>,
+        joining: Joining,
     },
     Worker {
         worker: WorkerId,
@@ -104,6 +105,61 @@ impl Message {
             Self::Worker { frame, .. } => frame.outcomes.len(),
             _ => 1,
         }
+    }
+}
+
+/// A session that just joins.
+#[derive(Debug)]
+pub(crate) struct Joining {
+    pub(crate) outbox: mpsc::UnboundedSender<SessionNews>,
+    /// For the membership that it gets.
+    pub(crate) shard: ShardHandle,
+    pub(crate) reply: oneshot::Sender<Result<Joined, Refusal>>,
+}
+
+/// A session that has joined.
+#[derive(Debug)]
+pub(crate) struct Joined {
+    pub(crate) member: Member,
+    pub(crate) unknown: Vec<FunctionName>,
+}
+
+/// A worker's membership. Dropped, the worker has left: also if the reply that carries it is never read, because the
+/// client went away before.
+#[derive(Debug)]
+pub(crate) struct Member {
+    shard: ShardHandle,
+    pub(crate) worker: WorkerId,
+}
+
+impl Member {
+    pub(crate) fn new(shard: ShardHandle, worker: WorkerId) -> Self {
+        Self { shard, worker }
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        self.shard.tell(Message::Left { worker: self.worker });
+    }
+}
+
+/// A stream's place. Dropped, it is given back: also if the reply that carries it is never read.
+#[derive(Debug)]
+pub(crate) struct StreamPlace {
+    shard: ShardHandle,
+    pub(crate) stream: StreamId,
+}
+
+impl StreamPlace {
+    pub(crate) fn new(shard: ShardHandle, stream: StreamId) -> Self {
+        Self { shard, stream }
+    }
+}
+
+impl Drop for StreamPlace {
+    fn drop(&mut self) {
+        self.shard.tell(Message::StreamClosed { stream: self.stream });
     }
 }
 
@@ -246,5 +302,39 @@ impl ShardHandle {
 impl std::fmt::Debug for Message {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Message")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The client may go at any moment: before its reply is sent, and after it was sent and before it was read.
+    #[tokio::test]
+    async fn what_a_reply_gave_is_given_back_if_nobody_reads_it() {
+        let worker = WorkerId { index: 7, generation: 3 };
+        for early in [true, false] {
+            let (shard, mut inbox) = ShardHandle::new();
+            let (reply, answer) = oneshot::channel();
+            let mut answer = Some(answer);
+            if early {
+                answer = None;
+            }
+            let _ = reply.send(Member::new(shard.clone(), worker));
+            drop(answer);
+            assert!(
+                matches!(inbox.try_recv(), Ok(Message::Left { worker: left }) if left == worker)
+            );
+
+            let (reply, answer) = oneshot::channel();
+            let mut answer = Some(answer);
+            if early {
+                answer = None;
+            }
+            let _ = reply.send(Some(StreamPlace::new(shard, 9)));
+            drop(answer);
+            assert!(matches!(inbox.try_recv(), Ok(Message::StreamClosed { stream: 9 })));
+            assert!(inbox.try_recv().is_err(), "once each");
+        }
     }
 }

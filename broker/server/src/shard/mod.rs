@@ -37,7 +37,7 @@ use crate::shard::call::{Call, CallFrame, CallMode, Reply, ReplyBody, Target};
 use crate::shard::deliveries::Deliveries;
 use crate::shard::held::{Held, HeldPayloads};
 use crate::shard::loader::Loader;
-use crate::shard::message::{Message, SessionNews};
+use crate::shard::message::{Joining, Message, StreamPlace};
 use crate::shard::saving::{AtHand, Saving, Settled};
 use crate::shard::sessions::Sessions;
 use crate::shard::streams::Streams;
@@ -145,7 +145,7 @@ struct Passing {
     response: Bytes,
     log_tail: Bytes,
     /// The session that just joins.
-    outbox: Option<mpsc::UnboundedSender<SessionNews>>,
+    joining: Option<Joining>,
 }
 
 impl Shard {
@@ -350,11 +350,16 @@ impl Shard {
                     self.step(Input::CallerGone { caller, request_id });
                 }
             }
-            Message::StreamOpened { outbox, reply } => {
-                // An edge that went away at once is found closed at the first flush.
-                let _ = reply.send(self.streams.open(outbox));
+            Message::StreamOpened { outbox, shard, reply } => {
+                let opened = self.streams.open(outbox);
+                // An edge that is gone gives the place back by not taking it.
+                let _ = reply.send(opened.map(|stream| StreamPlace::new(shard, stream)));
             }
-            Message::StreamClosed { stream } => self.streams.close(stream),
+            Message::StreamClosed { stream } => {
+                if self.streams.close(stream) {
+                    self.step(Input::CallersGone { edge: stream });
+                }
+            }
             Message::Control { input, reply } => {
                 let tag = self.tag();
                 self.controls.insert(tag, reply);
@@ -365,11 +370,9 @@ impl Shard {
             Message::Watch { request_id, after_revision, reply } => {
                 self.watches.add(request_id, after_revision, reply);
             }
-            Message::Join { functions, slots, outbox, reply } => {
-                let tag = self.tag();
-                self.controls.insert(tag, reply);
-                self.at_hand.outbox = Some(outbox);
-                let caller = Caller { edge: EDGE_CONTROL, tag };
+            Message::Join { functions, slots, joining } => {
+                self.at_hand.joining = Some(joining);
+                let caller = Caller { edge: EDGE_CONTROL, tag: self.tag() };
                 self.step(Input::WorkerJoined { caller, functions, slots });
             }
             Message::Left { worker } => self.worker_left(worker),
@@ -407,6 +410,10 @@ impl Shard {
 
     async fn frame(&mut self, stream: u32, frame: CallFrame) {
         let CallFrame { targets, calls } = frame;
+        // What was under way when its stream closed has nobody left who asks for it.
+        if !self.streams.calls(stream, calls.len()) {
+            return;
+        }
         for (place, call) in calls.into_iter().enumerate() {
             let caller = Caller { edge: stream, tag: call.tag };
             let Some(target) = targets.get(call.target) else { continue };

@@ -3,12 +3,13 @@
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
-use trine_engine::{AttemptResult, Input, Lease, WorkerId};
+use trine_engine::{Answer, AttemptResult, Input, Lease, WorkerId};
 use trine_proto::v1::outcome::Result as Given;
-use trine_proto::v1::{Outcome, OutcomeStopped};
+use trine_proto::v1::{Outcome, OutcomeStopped, Reason};
 
+use crate::refusal::{from_engine, refuse};
 use crate::shard::Shard;
-use crate::shard::message::{SessionNews, WorkerFrame};
+use crate::shard::message::{Joined, Joining, Member, SessionNews, WorkerFrame};
 
 /// The open sessions, at the places that the engine gave to their workers.
 #[derive(Debug, Default)]
@@ -81,6 +82,21 @@ impl Sessions {
 }
 
 impl Shard {
+    /// The engine's answer to a session that joins.
+    pub(super) fn joined(&mut self, joining: Joining, answer: Answer) {
+        let Joining { outbox, shard, reply } = joining;
+        let joined = match answer {
+            Answer::Joined { worker, unknown } => {
+                self.sessions.open(worker, outbox);
+                Ok(Joined { member: Member::new(shard, worker), unknown })
+            }
+            Answer::Refused(refusal) => Err(from_engine(refusal, "the worker's functions")),
+            _ => Err(refuse(Reason::Internal, "The session got another answer than its own.")),
+        };
+        // A session whose client is gone leaves by not taking its membership.
+        let _ = reply.send(joined);
+    }
+
     pub(super) fn worker_frame(&mut self, worker: WorkerId, frame: WorkerFrame) {
         if let Some(through) = frame.started_through {
             self.step(Input::Started { worker, through });

@@ -29,13 +29,15 @@ struct Place {
 #[derive(Debug)]
 struct Stream {
     outbox: mpsc::UnboundedSender<Vec<Reply>>,
+    /// Calls that have no answer yet.
+    calls: usize,
     parcel: Vec<Reply>,
 }
 
 impl Streams {
     /// `None`: too many are open.
     pub(crate) fn open(&mut self, outbox: mpsc::UnboundedSender<Vec<Reply>>) -> Option<StreamId> {
-        let stream = Some(Stream { outbox, parcel: Vec::new() });
+        let stream = Some(Stream { outbox, calls: 0, parcel: Vec::new() });
         let index = match self.free.pop() {
             Some(index) => {
                 let place = &mut self.places[usize::from(index)];
@@ -53,16 +55,24 @@ impl Streams {
         Some(u32::from(generation) << 16 | u32::from(index))
     }
 
-    pub(crate) fn close(&mut self, id: StreamId) {
-        if let Some((index, place)) = self.place(id)
-            && place.stream.take().is_some()
-        {
-            self.free.push(index);
-        }
+    /// Whether calls of the stream are left without an answer.
+    pub(crate) fn close(&mut self, id: StreamId) -> bool {
+        let Some((index, place)) = self.place(id) else { return false };
+        let Some(closed) = place.stream.take() else { return false };
+        self.free.push(index);
+        closed.calls > 0
+    }
+
+    /// Whether the stream is still open to have that many more calls.
+    pub(crate) fn calls(&mut self, id: StreamId, count: usize) -> bool {
+        let Some((_, Place { stream: Some(open), .. })) = self.place(id) else { return false };
+        open.calls += count;
+        true
     }
 
     pub(crate) fn reply(&mut self, id: StreamId, reply: Reply) {
         let Some((index, Place { stream: Some(open), .. })) = self.place(id) else { return };
+        open.calls = open.calls.saturating_sub(1);
         let first = open.parcel.is_empty();
         open.parcel.push(reply);
         if first {

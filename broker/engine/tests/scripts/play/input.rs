@@ -18,6 +18,9 @@ impl Play {
                 caller: self.names.caller_of(words.word(0)),
                 request_id: self.names.request_id(words.word(0)),
             },
+            "all-gone" => {
+                Input::CallersGone { edge: words.word_number(0).try_into().expect("an edge") }
+            }
             "cancel" => Input::Cancel {
                 caller: self.names.new_caller(&caller),
                 request_id: self.names.request_id(words.word(0)),
