@@ -51,9 +51,6 @@ const BATCH_MESSAGES_MAX: usize = 256;
 /// shard is still busy with the rest. Measured: smaller parcels cost more wake-ups than they gain.
 const PARCEL_INPUTS: usize = 32;
 
-/// Wait before the disk is offered again what it had no room for.
-const OFFER_AGAIN: Duration = Duration::from_secs(1);
-
 /// Edge numbers of callers that are not streams; see [`Caller`].
 const EDGE_CALL: u32 = 0;
 const EDGE_CONTROL: u32 = 1;
@@ -217,7 +214,8 @@ impl Shard {
                         return self.finish().await;
                     }
                 }
-                Woken::Alarm => self.alarm_rang(),
+                // What is due is worked through at the end of every batch.
+                Woken::Alarm => {}
             }
             self.end_batch();
         }
@@ -271,6 +269,7 @@ impl Shard {
         self.next_deliveries();
         self.advance_if_quiet();
         self.saving.submit();
+        self.saving.offer_if_due(monotonic());
         self.let_go();
         self.loader.flush();
         if !self.watches.is_empty() {
@@ -282,20 +281,24 @@ impl Shard {
         }
     }
 
-    /// Waits for what was submitted, so that nothing that the store has taken goes unanswered.
+    /// Waits for what the store takes, so that nothing of it goes unanswered; what it refused is offered once more.
     async fn finish(mut self) -> Result<(), StoreError> {
         self.end_batch();
-        while self.engine.unsaved() > 0 && !self.saving.refused {
+        self.saving.offer_again();
+        while self.saving.is_waiting() {
             let Some(committed) = self.committed.recv().await else { break };
             self.settle(committed)?;
             self.end_batch();
+            if !self.saving.is_refused() {
+                self.saving.offer_again();
+            }
         }
         Ok(())
     }
 
     fn settle(&mut self, committed: Committed) -> Result<(), StoreError> {
         self.metrics.commit(committed.took, committed.batches, committed.ops, committed.bytes);
-        let settled = match self.saving.committed(&committed) {
+        let settled = match self.saving.committed(&committed, monotonic()) {
             Ok(settled) => settled,
             Err(error) => {
                 tracing::error!(%error, "the store failed; the shard stops");
