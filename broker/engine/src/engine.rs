@@ -135,6 +135,7 @@ impl Engine {
             Input::WorkerDraining { worker } => self.worker_draining(worker, out),
             Input::NotSent { worker, lease } => self.not_sent(worker, lease, out),
             Input::Delivered { entry, result } => self.delivered(entry, result, out),
+            Input::StoreLost => self.store_lost(out),
             Input::Drain => self.drain(out),
         }
         #[cfg(debug_assertions)]

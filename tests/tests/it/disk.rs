@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use trine_proto::v1::{FunctionSettings, InvocationState, InvokeRequest, Reason};
 use trine_tests::fixture::broker::{Broker, NotStarted, Setup};
-use trine_tests::fixture::client::{event, reason};
+use trine_tests::fixture::client::{Client, event, reason, refusal};
 use trine_tests::fixture::folder::Folder;
 use trine_tests::fixture::puppet::Puppet;
 use trine_tests::fixture::serving::Serving;
@@ -231,6 +231,12 @@ impl Drop for SmallDisk {
     }
 }
 
+async fn call_for_ever(client: Client) {
+    loop {
+        client.call("f", "1").await;
+    }
+}
+
 /// R5.
 #[test]
 fn a_full_disk_refuses_events_and_nothing_else() {
@@ -283,14 +289,7 @@ fn a_full_disk_refuses_events_and_nothing_else() {
 
         fs::remove_file(&filler).unwrap();
         // The broker stays busy: that must not put off what waits for the disk.
-        let busy = {
-            let client = client.clone();
-            tokio::spawn(async move {
-                loop {
-                    client.call("f", "1").await;
-                }
-            })
-        };
+        let busy = tokio::spawn(call_for_ever(broker.client()));
         client.until(&ends, |one| one.finished_at_ms.is_some()).await;
         busy.abort();
         acked.remove(0);
@@ -346,6 +345,8 @@ fn a_failed_sync_ends_the_broker_without_a_false_word() {
                 match client.invocations().invoke(request).await {
                     Ok(accepted) => acked.push(accepted.into_inner().request_id),
                     Err(status) => {
+                        // Not "try again": it may be on the disk.
+                        assert_eq!(refusal(status.clone()).reason(), Reason::StoreUnknown);
                         failed = Some(status);
                         break;
                     }

@@ -27,7 +27,7 @@ use trine_engine::{
     Invoke, Millis, Mode, RequestId,
 };
 use trine_store::record::{PayloadEnvelope, ResponseEnvelope, encode_payload, encode_response};
-use trine_store::{Committed, Committer, StoreError};
+use trine_store::{Committed, Committer, StoreError, Verdict};
 
 use crate::clock::{Clock, monotonic};
 use crate::metrics::{FactSink, Metrics};
@@ -296,12 +296,21 @@ impl Shard {
         Ok(())
     }
 
+    /// Whoever waits for a commit that may or may not be on the disk must not be told to try again.
+    fn tell_unknown(&mut self, error: &StoreError) {
+        if error.verdict() == Verdict::Unknown {
+            self.step(Input::StoreLost);
+            self.let_go();
+        }
+    }
+
     fn settle(&mut self, committed: Committed) -> Result<(), StoreError> {
         self.metrics.commit(committed.took, committed.batches, committed.ops, committed.bytes);
         let settled = match self.saving.committed(&committed, monotonic()) {
             Ok(settled) => settled,
             Err(error) => {
                 tracing::error!(%error, "the store failed; the shard stops");
+                self.tell_unknown(&error);
                 return Err(error);
             }
         };
