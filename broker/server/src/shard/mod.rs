@@ -4,6 +4,7 @@
 //! It makes no decision. What it adds to the engine is bytes, channels, a clock and the store.
 
 pub(crate) mod call;
+mod commits;
 pub(crate) mod deliveries;
 mod effects;
 pub(crate) mod held;
@@ -27,7 +28,7 @@ use trine_engine::{
     Invoke, Millis, Mode, RequestId,
 };
 use trine_store::record::{PayloadEnvelope, ResponseEnvelope, encode_payload, encode_response};
-use trine_store::{Committed, Committer, StoreError, Verdict};
+use trine_store::{Committed, Committer, StoreError};
 
 use crate::clock::{Clock, monotonic};
 use crate::metrics::{FactSink, Metrics};
@@ -38,7 +39,7 @@ use crate::shard::deliveries::Deliveries;
 use crate::shard::held::{Held, HeldPayloads};
 use crate::shard::loader::Loader;
 use crate::shard::message::{Message, SessionNews};
-use crate::shard::saving::{AtHand, Saving, Settled};
+use crate::shard::saving::{AtHand, Saving};
 use crate::shard::sessions::Sessions;
 use crate::shard::streams::Streams;
 use crate::shard::time::Advancing;
@@ -128,7 +129,8 @@ impl Hasher for TagHasher {
 
 /// What ended the task's sleep.
 enum Woken {
-    Committed(Committed),
+    /// `None`: there will be no other.
+    Committed(Option<Committed>),
     Messages(usize),
     Alarm,
 }
@@ -189,7 +191,7 @@ impl Shard {
             }
             let woken = tokio::select! {
                 biased;
-                Some(committed) = self.committed.recv() => Woken::Committed(committed),
+                committed = self.committed.recv() => Woken::Committed(committed),
                 received = self.inbox.recv_many(&mut batch, BATCH_MESSAGES_MAX) => {
                     Woken::Messages(received)
                 }
@@ -197,7 +199,8 @@ impl Shard {
             };
             self.now = self.clock.now();
             match woken {
-                Woken::Committed(committed) => {
+                Woken::Committed(None) => return Err(self.commits_ended()),
+                Woken::Committed(Some(committed)) => {
                     self.settle(committed)?;
                     // Commits that ended meanwhile belong to the same batch.
                     while let Ok(committed) = self.committed.try_recv() {
@@ -279,53 +282,6 @@ impl Shard {
             // Whoever drains may have given up waiting.
             let _ = drained.send(());
         }
-    }
-
-    /// Waits for what the store takes, so that nothing of it goes unanswered; what it refused is offered once more.
-    async fn finish(mut self) -> Result<(), StoreError> {
-        self.end_batch();
-        self.saving.offer_again();
-        while self.saving.is_waiting() {
-            let Some(committed) = self.committed.recv().await else { break };
-            self.settle(committed)?;
-            self.end_batch();
-            if !self.saving.is_refused() {
-                self.saving.offer_again();
-            }
-        }
-        Ok(())
-    }
-
-    /// Whoever waits for a commit that may or may not be on the disk must not be told to try again.
-    fn tell_unknown(&mut self, error: &StoreError) {
-        if error.verdict() == Verdict::Unknown {
-            self.step(Input::StoreLost);
-            self.let_go();
-        }
-    }
-
-    fn settle(&mut self, committed: Committed) -> Result<(), StoreError> {
-        self.metrics.commit(committed.took, committed.batches, committed.ops, committed.bytes);
-        let settled = match self.saving.committed(&committed, monotonic()) {
-            Ok(settled) => settled,
-            Err(error) => {
-                tracing::error!(%error, "the store failed; the shard stops");
-                self.tell_unknown(&error);
-                return Err(error);
-            }
-        };
-        if committed.outcome.is_err() {
-            self.metrics.store_rejected();
-        }
-        for settled in settled {
-            match settled {
-                Settled::Persisted { from, through } => {
-                    self.step(Input::Persisted { from, through });
-                }
-                Settled::Rejected { number } => self.step(Input::PersistRejected { number }),
-            }
-        }
-        Ok(())
     }
 
     /// One input into the engine, and its effects carried out; then the inputs that came up on the way.
