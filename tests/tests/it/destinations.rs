@@ -6,8 +6,9 @@ use futures_util::StreamExt as _;
 use serde_json::{Value, json};
 use trine_proto::v1::destination::Target;
 use trine_proto::v1::{
-    Blocker, Condition, DeliveryState, Destination, FunctionSettings, HttpDestination,
-    InvocationFilter, InvokeRequest, ListInvocationsRequest, NatsDestination, Reason,
+    Blocker, Condition, DeleteFunctionRequest, DeliveryState, Destination, FunctionSettings,
+    HttpDestination, InvocationFilter, InvokeRequest, ListInvocationsRequest, NatsDestination,
+    Reason,
 };
 use trine_tests::fixture::broker::{Broker, Setup};
 use trine_tests::fixture::client::{event, file, reason};
@@ -73,6 +74,31 @@ fn a_record_becomes_an_event_of_another_function() {
         client.until(&id, |one| one.delivery() == DeliveryState::Delivered).await;
         client.until(&second, |one| one.delivery() == DeliveryState::Delivered).await;
         assert_eq!(broker.records("done.jsonl").len(), 1);
+    });
+}
+
+/// The record waits for the function, and shows why, without any other traffic.
+#[test]
+fn a_record_for_a_function_that_does_not_exist_waits_for_it() {
+    run(async {
+        let broker = Setup::new().virtual_time().start().await;
+        let client = broker.client();
+        client.create("second", FunctionSettings::default()).await;
+        client.create("first", on_success(to(Target::Function("second".to_owned())))).await;
+        let request = DeleteFunctionRequest { name: "second".to_owned(), force: false };
+        client.functions().delete_function(request).await.unwrap();
+        let (mut puppet, strings) = Puppet::new();
+        let _worker = serve(&broker, &["first"], &strings).await;
+        let id = client.event("first", "1").await;
+        puppet.next().await.answer("1");
+        // Looking at it moves nothing.
+        let pending = client.until(&id, |one| one.delivery_attempts > 0).await;
+        assert_eq!((pending.delivery(), pending.delivery_attempts), (DeliveryState::Pending, 1));
+        assert!(pending.delivery_error.contains("not found"), "{}", pending.delivery_error);
+        client.create("second", FunctionSettings::default()).await;
+        client.advance(Duration::from_secs(1)).await;
+        client.until(&id, |one| one.delivery() == DeliveryState::Delivered).await;
+        assert_eq!(client.account().await.queued, 1);
     });
 }
 

@@ -266,6 +266,9 @@ impl Shard {
     }
 
     fn end_batch(&mut self) {
+        // Some come up outside of any step: a destination function that does not exist, a worker gone before its payload
+        // was read.
+        self.catch_up();
         if self.engine.next_deadline().is_some_and(|at| at <= self.now) {
             self.step(Input::Tick);
         }
@@ -287,6 +290,11 @@ impl Shard {
     /// One input into the engine, and its effects carried out; then the inputs that came up on the way.
     fn step(&mut self, input: Input) {
         self.step_one(input);
+        self.catch_up();
+    }
+
+    /// Steps for the inputs that came up meanwhile.
+    fn catch_up(&mut self) {
         while let Some(input) = self.later.pop() {
             self.step_one(input);
         }
