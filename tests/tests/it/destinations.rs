@@ -156,9 +156,17 @@ fn a_record_is_posted_as_a_cloud_event() {
         client.create("f", on_success(http(sink.url("/hook?a=1")))).await;
         let (mut puppet, strings) = Puppet::new();
         let _worker = serve(&broker, &["f"], &strings).await;
-        let id = client.event("f", r#"{"n":1}"#).await;
+        let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        let request = InvokeRequest {
+            traceparent: trace.to_owned(),
+            tracestate: "vendor=1".to_owned(),
+            ..event("f", r#"{"n":1}"#)
+        };
+        let id = client.invoke(request).await.unwrap().request_id;
         puppet.next().await.answer("1");
         let posted = sink.next().await;
+        assert_eq!(posted.header("traceparent"), Some(trace));
+        assert_eq!(posted.header("tracestate"), Some("vendor=1"));
         assert_eq!(posted.line, "POST /hook?a=1 HTTP/1.1");
         assert_eq!(posted.header("content-type"), Some("application/json"));
         assert_eq!(posted.header("ce-specversion"), Some("1.0"));
