@@ -10,7 +10,7 @@ use trine_engine::{
 };
 use trine_store::record::{encode_event, encode_function};
 use trine_store::{
-    Batch, Committed, Committer, Key, Op, StoreError, Table, Verdict,
+    Batch, COMMIT_BYTES_MAX, Committed, Committer, Key, Op, StoreError, Table, Verdict,
 };
 
 /// Wait before the disk is offered again what it had no room for.
@@ -34,6 +34,8 @@ pub(crate) struct AtHand {
 pub(crate) struct Saving {
     committer: Committer,
     batch: Batch,
+    /// Length of its values, in bytes.
+    bytes: usize,
     open: Submitted,
     next_ticket: u64,
     submitted: VecDeque<Submitted>,
@@ -60,6 +62,7 @@ impl Saving {
         Self {
             committer,
             batch: Batch::default(),
+            bytes: 0,
             open: Submitted::default(),
             next_ticket: 1,
             submitted: VecDeque::new(),
@@ -69,11 +72,20 @@ impl Saving {
         }
     }
 
-    /// Takes a mutation into the batch that [`Saving::submit`] hands in.
+    /// Takes a mutation into the batch that [`Saving::submit`] hands in. What would make it larger than one commit may
+    /// be goes into the next one: no commit is larger than that, or than one mutation.
     pub(crate) fn add(&mut self, number: PersistNumber, mutation: Mutation, at_hand: &AtHand) {
-        let from = self.batch.ops.len();
+        let mut from = self.batch.ops.len();
         let on_rejection = mutation.on_rejection();
         rows(mutation, at_hand, &mut self.batch);
+        let bytes = bytes_of(&self.batch.ops[from..]);
+        if from > 0 && self.bytes + bytes > COMMIT_BYTES_MAX {
+            let ops = self.batch.ops.split_off(from);
+            self.submit();
+            self.batch.ops = ops;
+            from = 0;
+        }
+        self.bytes += bytes;
         if on_rejection == OnRejection::Repeat {
             let ops = self.batch.ops[from..].to_vec();
             self.open.repeatable.push((number, ops));
@@ -120,6 +132,11 @@ impl Saving {
         }
         self.submit();
         for (number, ops) in std::mem::take(&mut self.again) {
+            let bytes = bytes_of(&ops);
+            if !self.batch.is_empty() && self.bytes + bytes > COMMIT_BYTES_MAX {
+                self.hand_in();
+            }
+            self.bytes += bytes;
             self.batch.ops.extend(ops.iter().cloned());
             self.open.repeatable.push((number, ops));
         }
@@ -130,6 +147,7 @@ impl Saving {
         let mut submitted = std::mem::take(&mut self.open);
         submitted.ticket = self.next_ticket;
         self.next_ticket += 1;
+        self.bytes = 0;
         self.committer.submit(submitted.ticket, std::mem::take(&mut self.batch));
         self.submitted.push_back(submitted);
     }
@@ -186,6 +204,10 @@ impl Saving {
         }
         self.again.extend(submitted.repeatable);
     }
+}
+
+fn bytes_of(ops: &[Op]) -> usize {
+    ops.iter().map(Op::bytes).sum()
 }
 
 fn rows(mutation: Mutation, at_hand: &AtHand, batch: &mut Batch) {
@@ -260,6 +282,7 @@ mod tests {
     use std::sync::Arc;
     use std::sync::mpsc::{Receiver, channel};
 
+    use trine_engine::{EventStage, FunctionName, RequestId};
     use trine_store::{Memory, Rejection, Shard, Store};
 
     use super::*;
@@ -272,6 +295,24 @@ mod tests {
         let done = Box::new(move |committed| drop(tell.send(committed)));
         let committer = Committer::start(store, Shard(0), fence, done).expect("a thread");
         (Saving::new(committer), told)
+    }
+
+    fn record(seq: u64) -> EventRecord {
+        EventRecord {
+            seq: EventSeq(seq),
+            request_id: RequestId(seq.into()),
+            function: FunctionName::new("f").expect("a name"),
+            accepted_at: 0,
+            age_from: 0,
+            payload_seq: EventSeq(seq),
+            payload_bytes: 0,
+            attempts: 0,
+            hops: 0,
+            failed: false,
+            stage: EventStage::Waiting { due_at: 0, retry: false },
+            idempotency: None,
+            redriven_from: None,
+        }
     }
 
     /// A commit of everything so far that found the disk full.
@@ -290,6 +331,30 @@ mod tests {
 
     fn forget(seq: u64) -> Mutation {
         Mutation::Forget { seq: EventSeq(seq), payload: None }
+    }
+
+    #[test]
+    fn no_commit_is_larger_than_its_bound() {
+        const PAYLOAD_BYTES: usize = 1 << 20;
+        const EVENTS: u64 = 40;
+        let (mut saving, told) = saving();
+        let payload = Some(Bytes::from(vec![7; PAYLOAD_BYTES]));
+        let at_hand = AtHand { payload, response: None };
+        (1..=EVENTS).for_each(|seq| saving.add(seq, Mutation::Accept(record(seq)), &at_hand));
+        saving.submit();
+        let mut settled = Vec::new();
+        while saving.is_waiting() {
+            let committed = told.recv().expect("the committer answers");
+            assert!(committed.bytes <= COMMIT_BYTES_MAX, "{} bytes", committed.bytes);
+            settled.extend(saving.committed(&committed, crate::clock::monotonic()).expect("room"));
+        }
+        let mut next = 1;
+        for settled in settled {
+            let Settled::Persisted { from, through } = settled else { panic!("{settled:?}") };
+            assert_eq!(from, next, "in order, without gaps");
+            next = through + 1;
+        }
+        assert_eq!(next, EVENTS + 1);
     }
 
     #[test]
