@@ -71,6 +71,8 @@ impl Engine {
         let function = self.function_id(self.entries[place].function);
         let entry = &mut self.entries[place];
         entry.state = State::Saving;
+        self.records_pending -= 1;
+        self.records_pending_bytes -= u64::from(entry.payload_bytes);
         let mut keep_payload = delivery == Delivery::Undelivered;
         if let Some(ended) = &mut entry.rare().ended {
             ended.delivery = delivery;

@@ -213,6 +213,8 @@ pub enum Refusal {
     NotRedrivable,
     /// The store wrote nothing.
     StoreUnavailable,
+    /// The store failed: it may or may not have been written.
+    StoreUnknown,
     /// The broker drains.
     ShuttingDown,
     /// Too many synchronous invocations wait.

@@ -35,6 +35,9 @@ pub struct Engine {
     pub(crate) next_seq: u64,
     pub(crate) queued: u64,
     pub(crate) queued_bytes: u64,
+    /// Ended events whose record is not delivered yet, and their payload bytes.
+    pub(crate) records_pending: u64,
+    pub(crate) records_pending_bytes: u64,
     pub(crate) sync_waiting: u32,
     /// Ended and dead: kept for redrive. Oldest first.
     pub(crate) dead: List,
@@ -82,6 +85,8 @@ impl Engine {
             next_seq: 1,
             queued: 0,
             queued_bytes: 0,
+            records_pending: 0,
+            records_pending_bytes: 0,
             sync_waiting: 0,
             dead: List::EMPTY,
             past: List::EMPTY,
@@ -136,6 +141,7 @@ impl Engine {
             Input::WorkerDraining { worker } => self.worker_draining(worker, out),
             Input::NotSent { worker, lease } => self.not_sent(worker, lease, out),
             Input::Delivered { entry, result } => self.delivered(entry, result, out),
+            Input::StoreLost => self.store_lost(out),
             Input::Drain => self.drain(out),
         }
         #[cfg(debug_assertions)]

@@ -13,7 +13,7 @@
 //!         cancelled, too old, switched off: from Scheduled, Ready or Running to Saving(end)
 //! ```
 
-use crate::record::{Ended, EventRecord, EventStage, Idempotency};
+use crate::record::{Delivery, Ended, EventRecord, EventStage, Idempotency};
 use crate::slab::NONE;
 use crate::{Caller, EventSeq, FunctionName, Millis, RequestId};
 
@@ -151,7 +151,12 @@ impl Entry {
         }
     }
 
-    /// Whether it still counts against the queue bounds.
+    /// Its record is still to be delivered: with its payload it counts against the queue bounds as before its end.
+    pub(crate) fn is_pending(&self) -> bool {
+        self.ended().is_some_and(|ended| ended.delivery == Delivery::Pending)
+    }
+
+    /// Whether it has not ended, and so counts as queued.
     pub(crate) fn is_live(&self) -> bool {
         self.ended().is_none()
     }

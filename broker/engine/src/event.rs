@@ -57,6 +57,10 @@ impl Engine {
         let function = &mut self.functions[index];
         function.queued -= 1;
         function.queued_bytes -= bytes;
+        if delivery == Delivery::Pending {
+            self.records_pending += 1;
+            self.records_pending_bytes += bytes;
+        }
         let record = self.current_record(place);
         let mutation = Mutation::End { record, keep_payload, response };
         self.persist(mutation, After::Ended { entry: place, caller }, out);
@@ -70,9 +74,7 @@ impl Engine {
         }
         self.entries[place].end_saved = true;
         self.changed(place, out);
-        let pending =
-            self.entries[place].ended().is_some_and(|ended| ended.delivery == Delivery::Pending);
-        if pending {
+        if self.entries[place].is_pending() {
             self.deliver(place, out);
         } else {
             self.remember(place, out);

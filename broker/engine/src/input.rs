@@ -134,6 +134,9 @@ pub enum Input {
         /// Its number.
         number: PersistNumber,
     },
+    /// The store failed for good, and whether it wrote what it was asked to is not known. The last input: whoever waits
+    /// for the disk is told, and only what is read at the next start can say what holds.
+    StoreLost,
     /// The broker shuts down: start nothing, accept nothing.
     Drain,
     /// Time passed.

@@ -7,7 +7,8 @@
 //! - INV-3 lines: a function stands in a fleet's or the account's queue once if it says so, else not at all; a
 //!   fleet's counts of sessions and slots are those of its sessions.
 //! - INV-4 queues: an entry is in exactly the queue that its state names.
-//! - INV-5 counts: queue counts and bytes equal those of the live events, a function's counts those of its entries.
+//! - INV-5 counts: queue counts and bytes equal those of the live events, and of those whose record is pending; a
+//!   function's counts equal those of its entries.
 //! - INV-6 timers: a state that waits for time has its timer set; a ready queue is looked at before its head is too old.
 //! - INV-7 no idle want: no function has a startable event while a slot and concurrency for it are free.
 //! - INV-8 changes: one waits only behind settings that are on their way to the disk.
@@ -179,6 +180,7 @@ impl Engine {
 
     fn check_entries(&self) -> Result<(), String> {
         let (mut queued, mut bytes, mut ended, mut placing) = (0, 0, 0, 0);
+        let mut pending = (0, 0);
         let mut ready: BTreeMap<u32, u32> = BTreeMap::new();
         for (index, entry) in self.entries.iter() {
             let timed = matches!(
@@ -201,6 +203,14 @@ impl Engine {
                 queued += 1;
                 bytes += u64::from(entry.payload_bytes);
             }
+            if entry.is_pending() {
+                pending.0 += 1;
+                pending.1 += u64::from(entry.payload_bytes);
+            }
+        }
+        let counted = (self.records_pending, self.records_pending_bytes);
+        if pending != counted {
+            return Err(format!("INV-5: {pending:?} records are pending, {counted:?} are counted"));
         }
         if (queued, bytes) != (self.queued, self.queued_bytes) {
             return Err(format!("INV-5: {queued} events wait, {} are counted", self.queued));

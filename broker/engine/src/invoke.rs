@@ -97,7 +97,7 @@ impl Engine {
         {
             return self.repeat(*earlier, caller, idempotency.digest, out);
         }
-        self.check_queue_bounds(entry.payload_bytes)?;
+        self.check_queue_bounds(entry.payload_bytes, entry.hops)?;
         entry.seq = self.next_seq;
         entry.payload_seq = self.next_seq;
         self.next_seq += 1;
@@ -137,11 +137,19 @@ impl Engine {
         Ok(())
     }
 
-    pub(crate) fn check_queue_bounds(&self, payload_bytes: u32) -> Result<(), Refusal> {
-        if self.queued >= self.limits.queue_count_max {
+    /// Records that nobody has taken yet count as the events did that they tell of: a dead destination fills the queue,
+    /// not the memory. An event that is itself such a record (it has `hops`) takes the place of the one it tells of, so
+    /// that a queue full of records can still empty itself into the functions that they are for.
+    pub(crate) fn check_queue_bounds(&self, payload_bytes: u32, hops: u8) -> Result<(), Refusal> {
+        let (mut count, mut bytes) = (self.queued, self.queued_bytes);
+        if hops == 0 {
+            count += self.records_pending;
+            bytes += self.records_pending_bytes;
+        }
+        if count >= self.limits.queue_count_max {
             return Err(Refusal::QueueFullByCount { max: self.limits.queue_count_max });
         }
-        if self.queued_bytes + u64::from(payload_bytes) > self.limits.queue_bytes_max {
+        if bytes + u64::from(payload_bytes) > self.limits.queue_bytes_max {
             return Err(Refusal::QueueFullByBytes { max: self.limits.queue_bytes_max });
         }
         Ok(())
@@ -164,6 +172,10 @@ impl Engine {
                 function.queued_bytes += u64::from(entry.payload_bytes);
                 self.queued += 1;
                 self.queued_bytes += u64::from(entry.payload_bytes);
+            }
+            if entry.is_pending() {
+                self.records_pending += 1;
+                self.records_pending_bytes += u64::from(entry.payload_bytes);
             }
             if !matches!(entry.state, State::Ended) {
                 function.unsettled += 1;

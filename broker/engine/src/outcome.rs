@@ -1,6 +1,7 @@
 //! The end of an attempt: outcomes, timeouts, and the fencing between them. Transition table:
 //! [`LeasePhase`]. What happens when a whole session ends is in `workers.rs`.
 
+use crate::retry::backoff_ms;
 use crate::slab::NONE;
 use crate::worker::{Held, LeasePhase};
 use crate::{
@@ -42,7 +43,7 @@ impl Engine {
         if held.phase == LeasePhase::Running {
             match self.finish_of(&held, result) {
                 Some(finish) => self.finish(&held, finish, out),
-                None => self.give_back(&held, out),
+                None => self.give_back(&held, RETURNED_WAIT_MS, out),
             }
         } else if !matches!(result, AttemptResult::Stopped { .. } | AttemptResult::Returned) {
             // Fenced: the invocation went on without this attempt. The worker is done with the slot.
@@ -75,7 +76,9 @@ impl Engine {
     pub(crate) fn not_sent(&mut self, worker: WorkerId, lease: Lease, out: &mut Vec<Effect>) {
         let Some(held) = self.take_lease(worker, lease) else { return };
         if held.phase == LeasePhase::Running {
-            self.give_back(&held, out);
+            // It may be the payload that cannot be read, and then it will not be the next time either.
+            let wait = backoff_ms(self.entries[held.entry].returns.into());
+            self.give_back(&held, wait, out);
         }
         self.wake_freed(&held, out);
     }
@@ -96,6 +99,7 @@ impl Engine {
         let entry = &mut self.entries[place];
         entry.lease = NONE;
         entry.attempts += 1;
+        entry.returns = 0;
         if entry.event {
             return self.attempt_finished(place, finish, out);
         }
@@ -127,13 +131,13 @@ impl Engine {
         self.finish(held, Finish::Failed(FunctionError::WorkerLost), out);
     }
 
-    /// The attempt was never started: the invocation waits again, nothing is spent (I2). A worker that drains is sent
-    /// nothing more, so what it returns goes on at once; any other might return it for ever.
-    fn give_back(&mut self, held: &Held, out: &mut Vec<Effect>) {
+    /// The attempt was never started: the invocation waits again, an event for `wait`; nothing is spent (I2). A worker
+    /// that drains is sent nothing more, so what it returns goes on at once; any other might return it for ever.
+    fn give_back(&mut self, held: &Held, wait: Millis, out: &mut Vec<Effect>) {
         let place = held.entry;
         let drains = self.workers[held.worker].draining;
         if self.entries[place].event && !drains {
-            return self.wait_again(held, out);
+            return self.wait_again(held, wait, out);
         }
         Self::tell(out, Fact::Unspent { function: self.function_id(held.function) });
         let entry = &mut self.entries[place];
@@ -166,13 +170,13 @@ impl Engine {
         worker.started > 0 && held.sent > worker.started
     }
 
-    /// An event whose attempt was never started waits a moment and is offered again.
-    fn wait_again(&mut self, held: &Held, out: &mut Vec<Effect>) {
+    /// An event whose attempt was never started waits for `wait` and is offered again.
+    fn wait_again(&mut self, held: &Held, wait: Millis, out: &mut Vec<Effect>) {
         Self::tell(out, Fact::Unspent { function: self.function_id(held.function) });
         let entry = &mut self.entries[held.entry];
         entry.lease = NONE;
         entry.returns = entry.returns.saturating_add(1);
-        let (due_at, retry) = (self.now + RETURNED_WAIT_MS, entry.failed);
+        let (due_at, retry) = (self.now + wait, entry.failed);
         self.schedule(held.entry, due_at, retry, out);
     }
 
@@ -184,7 +188,7 @@ impl Engine {
             LeasePhase::Running => {
                 Self::tell(out, Fact::LeaseExpired { function: self.function_id(function) });
                 if self.entries[held.entry].event && self.never_started(&held) {
-                    self.wait_again(&held, out);
+                    self.wait_again(&held, RETURNED_WAIT_MS, out);
                 } else {
                     let timeout_ms = held.timeout_ms;
                     self.finish(&held, Finish::Failed(FunctionError::TimedOut { timeout_ms }), out);

@@ -141,6 +141,15 @@ impl Engine {
         }
     }
 
+    /// Whether the disk has it is not known: nobody is told yes or no, nor to try again as if nothing had happened.
+    pub(crate) fn store_lost(&mut self, out: &mut Vec<Effect>) {
+        self.pending_first += self.pending.len() as PersistNumber;
+        let open = std::mem::take(&mut self.pending).into_iter().flatten();
+        for caller in open.filter_map(|after| after.caller()) {
+            Self::refuse(caller, Refusal::StoreUnknown, out);
+        }
+    }
+
     /// An event that was never acknowledged leaves no trace.
     fn unaccept(&mut self, place: u32, out: &mut Vec<Effect>) {
         let entry = &self.entries[place];

@@ -237,3 +237,19 @@ pub(crate) enum After {
     Repeated { entry: u32, generation: u32, caller: Caller },
     Forgotten,
 }
+
+impl After {
+    /// Who waits for it.
+    pub(crate) fn caller(&self) -> Option<Caller> {
+        match self {
+            Self::Accepted { caller, .. } | Self::Ended { caller, .. } => *caller,
+            Self::Redriven { caller, .. }
+            | Self::Redelivers { caller, .. }
+            | Self::FunctionPut { caller, .. }
+            | Self::FunctionDeleted { caller, .. }
+            | Self::CancelAgain { caller, .. }
+            | Self::Repeated { caller, .. } => Some(*caller),
+            Self::Waits { .. } | Self::DeliveryEnded { .. } | Self::Forgotten => None,
+        }
+    }
+}

@@ -20,10 +20,7 @@ impl Engine {
         let ended = entry.ended().filter(|_| entry.state == State::Ended && entry.owns_payload);
         let refused = match ended.map(|ended| (ended.end, ended.delivery)) {
             Some((End::Dead(_), _)) => self.redrive_dead(caller, place, new_request_id, out),
-            Some((_, Delivery::Undelivered)) => {
-                self.redeliver(caller, place, out);
-                Ok(())
-            }
+            Some((_, Delivery::Undelivered)) => self.redeliver(caller, place, out),
             _ => Err(Refusal::NotRedrivable),
         };
         if let Err(refusal) = refused {
@@ -47,7 +44,7 @@ impl Engine {
         if self.draining {
             return Err(Refusal::ShuttingDown);
         }
-        self.check_queue_bounds(dead.payload_bytes)?;
+        self.check_queue_bounds(dead.payload_bytes, 0)?;
         let mut entry = Entry::new(new_request_id, index, self.now, dead.payload_bytes);
         entry.event = true;
         entry.seq = self.next_seq;
@@ -97,10 +94,18 @@ impl Engine {
     }
 
     /// A record that was set aside is offered again.
-    fn redeliver(&mut self, caller: Caller, place: u32, out: &mut Vec<Effect>) {
+    fn redeliver(
+        &mut self,
+        caller: Caller,
+        place: u32,
+        out: &mut Vec<Effect>,
+    ) -> Result<(), Refusal> {
+        self.check_queue_bounds(self.entries[place].payload_bytes, 0)?;
         self.leave_history(place);
         let now = self.now;
         let entry = &mut self.entries[place];
+        self.records_pending += 1;
+        self.records_pending_bytes += u64::from(entry.payload_bytes);
         entry.state = State::Saving;
         entry.rare().delivery_tries = 0;
         if let Some(ended) = &mut entry.rare().ended {
@@ -111,6 +116,7 @@ impl Engine {
         let record = self.current_record(place);
         let mutation = Mutation::Delivery { record, keep_payload: true };
         self.persist(mutation, After::Redelivers { entry: place, caller }, out);
+        Ok(())
     }
 
     pub(crate) fn redelivers(&mut self, place: u32, caller: Caller, out: &mut Vec<Effect>) {

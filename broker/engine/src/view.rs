@@ -63,6 +63,8 @@ pub struct AccountView {
     pub queued: u64,
     /// Their payload bytes.
     pub queued_bytes: u64,
+    /// Ended events whose record is still to be delivered; they count against the queue's bounds too.
+    pub records_pending: u64,
     /// Callers that wait for a slot.
     pub sync_waiting: u32,
     /// Connected sessions.
@@ -274,6 +276,7 @@ impl Engine {
                 .unwrap_or(NONE),
             queued: self.queued,
             queued_bytes: self.queued_bytes,
+            records_pending: self.records_pending,
             sync_waiting: self.sync_waiting,
             workers: self.workers.len(),
             slots: self.workers.iter().map(|(_, worker)| u64::from(worker.slots)).sum(),

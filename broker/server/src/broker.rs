@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 use tonic::server::NamedService;
 use tonic::service::Routes;
 use tonic::transport::{Channel, Endpoint, Uri};
@@ -103,6 +103,16 @@ pub enum StopReason {
     Unexpected(String),
 }
 
+impl StopReason {
+    fn of(ended: Result<Result<(), StoreError>, JoinError>) -> Self {
+        match ended {
+            Ok(Err(error)) => Self::Store(error),
+            Ok(Ok(())) => Self::Unexpected("the shard ended".to_owned()),
+            Err(panic) => Self::Unexpected(panic.to_string()),
+        }
+    }
+}
+
 /// How a shutdown went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Drained {
@@ -163,9 +173,9 @@ impl Broker {
             metrics: metrics.clone(),
             facts,
         });
-        let running = tokio::spawn(task.run());
         let ready = Readiness::new().await;
         let (stop, stopping) = watch::channel(false);
+        let running = tokio::spawn(run(task, stop.clone()));
         let edges =
             Edges { shard: shard.clone(), clock, metrics, durability, store, delivery_errors };
         let front = edges.front(&options, ready.clone());
@@ -218,14 +228,16 @@ impl Broker {
 
     /// Ends when the broker stops by itself. The process should end too, not with success.
     pub async fn stopped(&mut self) -> StopReason {
-        tokio::select! {
-            ended = &mut self.running => match ended {
-                Ok(Err(error)) => StopReason::Store(error),
-                Ok(Ok(())) => StopReason::Unexpected("the shard ended".to_owned()),
-                Err(panic) => StopReason::Unexpected(panic.to_string()),
-            },
-            ended = &mut self.server => StopReason::Unexpected(format!("the server ended: {ended:?}")),
+        let server = tokio::select! {
+            biased;
+            ended = &mut self.running => return StopReason::of(ended),
+            ended = &mut self.server => ended,
+        };
+        if *self.stop.borrow() {
+            // The shard has failed, and with it the server was told to stop.
+            return StopReason::of((&mut self.running).await);
         }
+        StopReason::Unexpected(format!("the server ended: {server:?}"))
     }
 
     /// Refuses new work, lets running attempts end within `deadline`, saves, closes. Afterwards
@@ -240,9 +252,13 @@ impl Broker {
         let cut_off = account.map_or(0, |account| account.leases);
         // Both may have ended already, which is what is wanted.
         let _ = self.shard.send(Message::Stop).await;
-        let _ = tokio::time::timeout(FLUSH_WAIT, &mut self.running).await;
+        if !self.running.is_finished() {
+            let _ = tokio::time::timeout(FLUSH_WAIT, &mut self.running).await;
+        }
         let _ = self.stop.send(true);
-        if tokio::time::timeout(FLUSH_WAIT, &mut self.server).await.is_err() {
+        if !self.server.is_finished()
+            && tokio::time::timeout(FLUSH_WAIT, &mut self.server).await.is_err()
+        {
             self.server.abort();
         }
         if tokio::time::timeout(FLUSH_WAIT, &mut self.closed).await.is_err() {
@@ -289,6 +305,17 @@ impl Readiness {
             self.health.set_service_status(service, status).await;
         }
     }
+}
+
+/// Runs the shard. If its store fails, its last answers leave before anybody hears of it and ends the process.
+async fn run(shard: Shard, stop: watch::Sender<bool>) -> Result<(), StoreError> {
+    let ended = Box::pin(shard.run()).await;
+    if ended.is_err() {
+        // Without a server there is nobody to tell.
+        let _ = stop.send(true);
+        let _ = tokio::time::timeout(FLUSH_WAIT, stop.closed()).await;
+    }
+    ended
 }
 
 async fn listen(options: &BrokerOptions, metrics: Metrics) -> Result<Listener, StartError> {

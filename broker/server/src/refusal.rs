@@ -136,6 +136,13 @@ fn passing(refusal: Engine, function: &str) -> (Reason, String, Option<u64>) {
             "The disk took nothing (is it full?); the request was not accepted, retry later.".to_owned(),
             Some(5_000),
         ),
+        Engine::StoreUnknown => (
+            R::StoreUnknown,
+            "The disk failed and the broker stops: whether the request was accepted is not known. Send it again with \
+             the same idempotency key once the broker is back."
+                .to_owned(),
+            None,
+        ),
         Engine::ShuttingDown => {
             let refusal = gone();
             (R::ShuttingDown, refusal.message, Some(1_000))

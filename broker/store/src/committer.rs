@@ -16,9 +16,9 @@ use crate::{Batch, Fence, Seq, Shard, Store, StoreError};
 /// The most operations one commit takes, unless a single batch has more.
 pub const COMMIT_OPS_MAX: usize = 8192;
 
-/// The most value bytes one commit takes, unless a single batch has more. Bounds how long one
-/// commit can hold up the ones behind it.
-pub const COMMIT_BYTES_MAX: usize = 16 << 20;
+/// The most value bytes one commit takes, unless a single batch has more, which its owner is to avoid.
+/// Bounds how long one commit can hold up the ones behind it, and how far a log grows with it.
+pub const COMMIT_BYTES_MAX: usize = 8 << 20;
 
 /// Commits batches of one shard in the order of [`submit`](Self::submit).
 ///

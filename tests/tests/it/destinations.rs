@@ -6,8 +6,9 @@ use futures_util::StreamExt as _;
 use serde_json::{Value, json};
 use trine_proto::v1::destination::Target;
 use trine_proto::v1::{
-    Blocker, Condition, DeliveryState, Destination, FunctionSettings, HttpDestination,
-    InvocationFilter, InvokeRequest, ListInvocationsRequest, NatsDestination, Reason,
+    Blocker, Condition, DeleteFunctionRequest, DeliveryState, Destination, FunctionSettings,
+    HttpDestination, InvocationFilter, InvokeRequest, ListInvocationsRequest, NatsDestination,
+    Reason,
 };
 use trine_tests::fixture::broker::{Broker, Setup};
 use trine_tests::fixture::client::{event, file, reason};
@@ -76,6 +77,31 @@ fn a_record_becomes_an_event_of_another_function() {
     });
 }
 
+/// The record waits for the function, and shows why, without any other traffic.
+#[test]
+fn a_record_for_a_function_that_does_not_exist_waits_for_it() {
+    run(async {
+        let broker = Setup::new().virtual_time().start().await;
+        let client = broker.client();
+        client.create("second", FunctionSettings::default()).await;
+        client.create("first", on_success(to(Target::Function("second".to_owned())))).await;
+        let request = DeleteFunctionRequest { name: "second".to_owned(), force: false };
+        client.functions().delete_function(request).await.unwrap();
+        let (mut puppet, strings) = Puppet::new();
+        let _worker = serve(&broker, &["first"], &strings).await;
+        let id = client.event("first", "1").await;
+        puppet.next().await.answer("1");
+        // Looking at it moves nothing.
+        let pending = client.until(&id, |one| one.delivery_attempts > 0).await;
+        assert_eq!((pending.delivery(), pending.delivery_attempts), (DeliveryState::Pending, 1));
+        assert!(pending.delivery_error.contains("not found"), "{}", pending.delivery_error);
+        client.create("second", FunctionSettings::default()).await;
+        client.advance(Duration::from_secs(1)).await;
+        client.until(&id, |one| one.delivery() == DeliveryState::Delivered).await;
+        assert_eq!(client.account().await.queued, 1);
+    });
+}
+
 /// LS 3.5: about 16 invocations in one chain, then the loop is cut.
 #[test]
 fn a_loop_of_destinations_ends() {
@@ -130,9 +156,17 @@ fn a_record_is_posted_as_a_cloud_event() {
         client.create("f", on_success(http(sink.url("/hook?a=1")))).await;
         let (mut puppet, strings) = Puppet::new();
         let _worker = serve(&broker, &["f"], &strings).await;
-        let id = client.event("f", r#"{"n":1}"#).await;
+        let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        let request = InvokeRequest {
+            traceparent: trace.to_owned(),
+            tracestate: "vendor=1".to_owned(),
+            ..event("f", r#"{"n":1}"#)
+        };
+        let id = client.invoke(request).await.unwrap().request_id;
         puppet.next().await.answer("1");
         let posted = sink.next().await;
+        assert_eq!(posted.header("traceparent"), Some(trace));
+        assert_eq!(posted.header("tracestate"), Some("vendor=1"));
         assert_eq!(posted.line, "POST /hook?a=1 HTTP/1.1");
         assert_eq!(posted.header("content-type"), Some("application/json"));
         assert_eq!(posted.header("ce-specversion"), Some("1.0"));

@@ -7,10 +7,11 @@ use std::process::Command;
 use std::time::Duration;
 
 use bytes::Bytes;
-use trine_proto::v1::{FunctionSettings, InvokeRequest, Reason};
+use trine_proto::v1::{FunctionSettings, InvocationState, InvokeRequest, Reason};
 use trine_tests::fixture::broker::{Broker, NotStarted, Setup};
-use trine_tests::fixture::client::{event, reason};
+use trine_tests::fixture::client::{Client, event, reason, refusal};
 use trine_tests::fixture::folder::Folder;
+use trine_tests::fixture::puppet::Puppet;
 use trine_tests::fixture::serving::Serving;
 use trine_tests::fixture::tools::{skip, tool};
 use trine_tests::fixture::wait::until;
@@ -230,6 +231,12 @@ impl Drop for SmallDisk {
     }
 }
 
+async fn call_for_ever(client: Client) {
+    loop {
+        client.call("f", "1").await;
+    }
+}
+
 /// R5.
 #[test]
 fn a_full_disk_refuses_events_and_nothing_else() {
@@ -243,11 +250,16 @@ fn a_full_disk_refuses_events_and_nothing_else() {
         let client = broker.client();
         client.create("f", FunctionSettings::default()).await;
         client.create("idle", FunctionSettings::default()).await;
+        client.create("ends", FunctionSettings::default()).await;
         let echo = |payload: Bytes, _: Context| async move { Ok::<_, Error>(payload) };
+        let (mut puppet, strings) = Puppet::new();
         let worker = Worker::connect(broker.url()).function_raw("f", echo);
+        let worker = worker.function_raw("ends", strings.handler());
         let _worker = Serving::start(worker).await;
         let payload = Bytes::from(format!("\"{}\"", "x".repeat(256 << 10)));
-        let mut acked = Vec::new();
+        let ends = client.event("ends", "1").await;
+        let running = puppet.next().await;
+        let mut acked = vec![ends.clone()];
         let refused = loop {
             assert!(acked.len() < 200, "the disk does not fill up");
             match client.invoke(event("idle", payload.clone())).await {
@@ -268,8 +280,19 @@ fn a_full_disk_refuses_events_and_nothing_else() {
         assert!(broker.is_ready().await);
         assert!(broker.metrics().await.value("trine_store_rejections_total") > 0.0);
         assert_eq!(client.account().await.queued, acked.len() as u64);
+        // What ends now is not seen to have ended before the disk has it.
+        let rejections = async || broker.metrics().await.value("trine_store_rejections_total");
+        let before = rejections().await;
+        running.answer(format!("\"{}\"", "y".repeat(1 << 20)));
+        until("a refused end", LIMIT, async || rejections().await > before).await;
+        assert_eq!(client.get(&ends).await.finished_at_ms, None);
 
         fs::remove_file(&filler).unwrap();
+        // The broker stays busy: that must not put off what waits for the disk.
+        let busy = tokio::spawn(call_for_ever(broker.client()));
+        client.until(&ends, |one| one.finished_at_ms.is_some()).await;
+        busy.abort();
+        acked.remove(0);
         let mut after = None;
         until("room on the disk", LIMIT, async || {
             let again = client.invoke(event("idle", payload.clone())).await;
@@ -285,6 +308,7 @@ fn a_full_disk_refuses_events_and_nothing_else() {
         for id in &acked {
             client.get(id).await;
         }
+        assert_eq!(client.get(&ends).await.state(), InvocationState::Succeeded);
     });
 }
 
@@ -321,6 +345,8 @@ fn a_failed_sync_ends_the_broker_without_a_false_word() {
                 match client.invocations().invoke(request).await {
                     Ok(accepted) => acked.push(accepted.into_inner().request_id),
                     Err(status) => {
+                        // Not "try again": it may be on the disk.
+                        assert_eq!(refusal(status.clone()).reason(), Reason::StoreUnknown);
                         failed = Some(status);
                         break;
                     }

@@ -34,6 +34,9 @@ async fn busy(broker: &Broker) -> Serving {
         client.event(function, "2").await;
     }
     until("an empty queue", LIMIT, async || client.account().await.queued == 0).await;
+    // What has ended still has its record to deliver, which is counted too.
+    let pending = async || broker.metrics().await.value("trine_destination_pending_records");
+    until("delivered records", LIMIT, async || pending().await == 0.0).await;
     serving
 }
 

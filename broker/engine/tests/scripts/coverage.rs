@@ -196,6 +196,7 @@ variants! {
         Refusal::InvocationCancelled => Refusal::InvocationCancelled,
         Refusal::NotRedrivable => Refusal::NotRedrivable,
         Refusal::StoreUnavailable => Refusal::StoreUnavailable,
+        Refusal::StoreUnknown => Refusal::StoreUnknown,
         Refusal::ShuttingDown => Refusal::ShuttingDown,
         Refusal::Overloaded => Refusal::Overloaded,
     }

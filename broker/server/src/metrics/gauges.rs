@@ -18,6 +18,7 @@ pub(super) struct AccountGauges {
     functions: IntGauge,
     queue_events: IntGauge,
     queue_bytes: IntGauge,
+    records_pending: IntGauge,
     sync_waiting: IntGauge,
     remembered: IntGauge,
     sessions: IntGauge,
@@ -38,6 +39,7 @@ impl AccountGauges {
             functions: gauge(names::FUNCTIONS),
             queue_events: gauge(names::ACCOUNT_QUEUE_EVENTS),
             queue_bytes: gauge(names::ACCOUNT_QUEUE_BYTES),
+            records_pending: gauge(names::RECORDS_PENDING),
             sync_waiting: gauge(names::SYNC_WAITING),
             remembered: gauge(names::REMEMBERED),
             sessions: gauge(names::SESSIONS),
@@ -56,6 +58,7 @@ impl AccountGauges {
         self.functions.set(view.functions.into());
         self.queue_events.set(signed(view.queued));
         self.queue_bytes.set(signed(view.queued_bytes));
+        self.records_pending.set(signed(view.records_pending));
         self.sync_waiting.set(view.sync_waiting.into());
         self.remembered.set(signed(view.remembered));
         self.sessions.set(view.workers.into());

@@ -299,6 +299,8 @@ pub(super) const ACCOUNT_QUEUE_EVENTS: Name =
     name("trine_account_queue_events", "Asynchronous events that have not ended.");
 pub(super) const ACCOUNT_QUEUE_BYTES: Name =
     name("trine_account_queue_bytes", "Payload bytes of events that have not ended.");
+pub(super) const RECORDS_PENDING: Name =
+    name("trine_destination_pending_records", "Records that no destination has taken yet.");
 pub(super) const SYNC_WAITING: Name =
     name("trine_sync_waiting", "Synchronous invocations that wait for a slot.");
 pub(super) const REMEMBERED: Name =

@@ -168,7 +168,14 @@ impl Way {
             self.shard.send(message).await.map_err(|refusal| refusal.message)?;
             return Ok(DeliveryOutcome::Function(name.clone()));
         }
-        Ok(Box::pin(self.destinations.deliver(target, json)).await)
+        let (traceparent, tracestate) = extra
+            .map(|extra| {
+                let Extra { traceparent, tracestate, .. } = *extra;
+                (traceparent, tracestate)
+            })
+            .unwrap_or_default();
+        let record = json.with_trace(traceparent, tracestate);
+        Ok(Box::pin(self.destinations.deliver(target, record)).await)
     }
 
     /// Payload, its trace, and response, if there is one, from the store.

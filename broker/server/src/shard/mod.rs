@@ -4,6 +4,7 @@
 //! It makes no decision. What it adds to the engine is bytes, channels, a clock and the store.
 
 pub(crate) mod call;
+mod commits;
 pub(crate) mod deliveries;
 mod effects;
 pub(crate) mod held;
@@ -38,7 +39,7 @@ use crate::shard::deliveries::Deliveries;
 use crate::shard::held::{Held, HeldPayloads};
 use crate::shard::loader::Loader;
 use crate::shard::message::{Joining, Message, StreamPlace};
-use crate::shard::saving::{AtHand, Saving, Settled};
+use crate::shard::saving::{AtHand, Saving};
 use crate::shard::sessions::Sessions;
 use crate::shard::streams::Streams;
 use crate::shard::time::Advancing;
@@ -50,9 +51,6 @@ const BATCH_MESSAGES_MAX: usize = 256;
 /// Inputs after which a long batch lets go of what it has: streams, sessions and workers on other cores begin while the
 /// shard is still busy with the rest. Measured: smaller parcels cost more wake-ups than they gain.
 const PARCEL_INPUTS: usize = 32;
-
-/// Wait before the disk is offered again what it had no room for.
-const OFFER_AGAIN: Duration = Duration::from_secs(1);
 
 /// Edge numbers of callers that are not streams; see [`Caller`].
 const EDGE_CALL: u32 = 0;
@@ -131,7 +129,8 @@ impl Hasher for TagHasher {
 
 /// What ended the task's sleep.
 enum Woken {
-    Committed(Committed),
+    /// `None`: there will be no other.
+    Committed(Option<Committed>),
     Messages(usize),
     Alarm,
 }
@@ -192,7 +191,7 @@ impl Shard {
             }
             let woken = tokio::select! {
                 biased;
-                Some(committed) = self.committed.recv() => Woken::Committed(committed),
+                committed = self.committed.recv() => Woken::Committed(committed),
                 received = self.inbox.recv_many(&mut batch, BATCH_MESSAGES_MAX) => {
                     Woken::Messages(received)
                 }
@@ -200,7 +199,8 @@ impl Shard {
             };
             self.now = self.clock.now();
             match woken {
-                Woken::Committed(committed) => {
+                Woken::Committed(None) => return Err(self.commits_ended()),
+                Woken::Committed(Some(committed)) => {
                     self.settle(committed)?;
                     // Commits that ended meanwhile belong to the same batch.
                     while let Ok(committed) = self.committed.try_recv() {
@@ -217,7 +217,8 @@ impl Shard {
                         return self.finish().await;
                     }
                 }
-                Woken::Alarm => self.alarm_rang(),
+                // What is due is worked through at the end of every batch.
+                Woken::Alarm => {}
             }
             self.end_batch();
         }
@@ -265,12 +266,16 @@ impl Shard {
     }
 
     fn end_batch(&mut self) {
+        // Some come up outside of any step: a destination function that does not exist, a worker gone before its payload
+        // was read.
+        self.catch_up();
         if self.engine.next_deadline().is_some_and(|at| at <= self.now) {
             self.step(Input::Tick);
         }
         self.next_deliveries();
         self.advance_if_quiet();
         self.saving.submit();
+        self.saving.offer_if_due(monotonic());
         self.let_go();
         self.loader.flush();
         if !self.watches.is_empty() {
@@ -282,43 +287,14 @@ impl Shard {
         }
     }
 
-    /// Waits for what was submitted, so that nothing that the store has taken goes unanswered.
-    async fn finish(mut self) -> Result<(), StoreError> {
-        self.end_batch();
-        while self.engine.unsaved() > 0 && !self.saving.refused {
-            let Some(committed) = self.committed.recv().await else { break };
-            self.settle(committed)?;
-            self.end_batch();
-        }
-        Ok(())
-    }
-
-    fn settle(&mut self, committed: Committed) -> Result<(), StoreError> {
-        self.metrics.commit(committed.took, committed.batches, committed.ops, committed.bytes);
-        let settled = match self.saving.committed(&committed) {
-            Ok(settled) => settled,
-            Err(error) => {
-                tracing::error!(%error, "the store failed; the shard stops");
-                return Err(error);
-            }
-        };
-        if committed.outcome.is_err() {
-            self.metrics.store_rejected();
-        }
-        for settled in settled {
-            match settled {
-                Settled::Persisted { from, through } => {
-                    self.step(Input::Persisted { from, through });
-                }
-                Settled::Rejected { number } => self.step(Input::PersistRejected { number }),
-            }
-        }
-        Ok(())
-    }
-
     /// One input into the engine, and its effects carried out; then the inputs that came up on the way.
     fn step(&mut self, input: Input) {
         self.step_one(input);
+        self.catch_up();
+    }
+
+    /// Steps for the inputs that came up meanwhile.
+    fn catch_up(&mut self) {
         while let Some(input) = self.later.pop() {
             self.step_one(input);
         }

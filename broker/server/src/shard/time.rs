@@ -7,8 +7,8 @@ use trine_engine::{Input, Millis};
 
 use crate::clock::monotonic;
 
+use crate::shard::Shard;
 use crate::shard::message::Advance;
-use crate::shard::{OFFER_AGAIN, Shard};
 
 /// How long a walk through virtual time waits, at each timer, for workers and destinations that the timer set going.
 const QUIET_WAIT_MAX: Duration = Duration::from_millis(250);
@@ -32,14 +32,8 @@ impl Shard {
     pub(super) fn alarm(&self) -> Option<Duration> {
         let timer = self.engine.next_deadline().and_then(|at| self.clock.until(at));
         let walk = self.advancing.is_some().then_some(QUIET_LOOK);
-        let disk = self.saving.refused.then_some(OFFER_AGAIN);
+        let disk = self.saving.next_offer().map(|at| at.saturating_duration_since(monotonic()));
         [timer, walk, disk].into_iter().flatten().min()
-    }
-
-    pub(super) fn alarm_rang(&mut self) {
-        if self.saving.refused {
-            self.saving.offer_again();
-        }
     }
 
     pub(super) fn advance(&mut self, to: Advance, reply: oneshot::Sender<(Millis, u64)>) {
@@ -60,10 +54,11 @@ impl Shard {
     pub(super) fn advance_if_quiet(&mut self) {
         while let Some(walk) = &mut self.advancing {
             self.saving.submit();
-            let busy = self.engine.unsaved() > 0 || self.loader.is_busy();
+            // What a full disk refused is not waited for: it may stay full for as long as time stands still.
+            let busy = self.saving.is_waiting() || self.loader.is_busy();
             let waits = self.engine.account().leases > 0 || self.deliveries.is_busy();
             let patient = walk.standing_since.elapsed() < QUIET_WAIT_MAX;
-            if (busy && !self.saving.refused) || (waits && patient) {
+            if busy || (waits && patient) {
                 return;
             }
             let next = self.engine.next_deadline().filter(|at| *at <= walk.target);

@@ -113,6 +113,7 @@ impl Play {
             }
             "saved" => self.save_next(&mut said),
             "rejected" => self.reject_next(&mut said),
+            "lost" => self.step_once(Input::StoreLost, &mut said),
             "crash" => self.crash(),
             "flood" => self.flood(&words),
             "resolve" => said.push(self.resolve(&words)),

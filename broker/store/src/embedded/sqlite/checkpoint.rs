@@ -17,9 +17,10 @@ use crate::embedded::durable;
 
 /// Pages in the log above which the next commit first moves it into the file.
 ///
-/// With the largest commit on top it is below 4062, where SQLite needs a second piece of its log index: growing that on a full disk
-/// fails after the commit is in the log, which would turn a refusal into an unknown outcome.
-pub(super) const LOG_PAGES_MAX: u32 = 2000;
+/// With the largest commit on top it is below 4062, where SQLite needs a second piece of its log index: growing that on
+/// a full disk fails after the commit is in the log, which would turn a refusal into an unknown outcome. Values of
+/// `COMMIT_BYTES_MAX` fill 1024 pages, or 2048 if each is just too large to share its page.
+pub(super) const LOG_PAGES_MAX: u32 = 1900;
 
 /// Pages in the log as of the newest commit.
 #[derive(Clone, Debug, Default)]
