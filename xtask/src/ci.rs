@@ -46,12 +46,15 @@ pub fn checks(repo: &Repo, tools: &Toolbox, report: &mut Report) {
     report.stage("buf lint", || contract::lint(repo, tools));
     report.stage("buf breaking", || contract::breaking(repo, tools));
     report.stage("clippy", || {
+        let features = repo.workspace()?.features();
         let arguments = [
             "clippy",
             "--quiet",
             "--keep-going",
             "--workspace",
             "--all-targets",
+            "--features",
+            &features,
             "--",
             "-D",
             "warnings",

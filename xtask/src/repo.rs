@@ -1,5 +1,6 @@
 //! Owns the checkout: where its root is, what git tracks in it and what cargo says about it.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -26,6 +27,8 @@ pub struct Target {
 pub struct Workspace {
     pub target_directory: PathBuf,
     pub targets: Vec<Target>,
+    /// What targets say they require, as `package/feature`.
+    required_features: BTreeSet<String>,
 }
 
 impl Repo {
@@ -69,8 +72,13 @@ impl Workspace {
     fn parse(metadata: &str) -> Outcome<Self> {
         let metadata: Value = serde_json::from_str(metadata).during("cargo metadata")?;
         let mut targets = Vec::new();
+        let mut required_features = BTreeSet::new();
         for package in each(&metadata["packages"]) {
             for target in each(&package["targets"]) {
+                for feature in each(&target["required-features"]) {
+                    let package = text(&package["name"]);
+                    required_features.insert(format!("{package}/{}", text(feature)));
+                }
                 targets.push(Target {
                     package: text(&package["name"]),
                     kind: text(&target["kind"][0]),
@@ -79,7 +87,19 @@ impl Workspace {
             }
         }
         targets.sort();
-        Ok(Self { target_directory: text(&metadata["target_directory"]).into(), targets })
+        let target_directory = text(&metadata["target_directory"]).into();
+        Ok(Self { target_directory, targets, required_features })
+    }
+
+    /// The features without which cargo would leave targets out, as the value of `--features`. Every stage names the
+    /// same ones, so that everything is compiled once.
+    pub fn features(&self) -> String {
+        self.required_features.iter().map(String::as_str).collect::<Vec<_>>().join(",")
+    }
+
+    #[cfg(test)]
+    pub fn of(targets: Vec<Target>) -> Self {
+        Self { target_directory: PathBuf::new(), targets, required_features: BTreeSet::new() }
     }
 
     /// Names of the targets of `kind` in `package`, in order.
@@ -104,10 +124,12 @@ mod tests {
     #[test]
     fn metadata_becomes_targets() {
         let metadata = r#"{"target_directory": "/t", "packages": [{"name": "p", "targets": [
-            {"kind": ["test"], "name": "it"}, {"kind": ["bin"], "name": "b"}]}]}"#;
+            {"kind": ["test"], "name": "it", "required-features": ["x", "y"]},
+            {"kind": ["bin"], "name": "b", "required-features": ["x"]}]}]}"#;
         let workspace = Workspace::parse(metadata).unwrap();
         assert_eq!(workspace.names("p", "test"), ["it"]);
         assert_eq!(workspace.names("p", "bench"), Vec::<&str>::new());
+        assert_eq!(workspace.features(), "p/x,p/y");
         assert_eq!(workspace.target_directory, Path::new("/t"));
     }
 }

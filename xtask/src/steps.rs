@@ -20,7 +20,7 @@ pub fn run(repo: &Repo, arguments: &[String]) -> Outcome {
     let cache = Cache::open(repo.tools_directory())?;
     let valgrind = debian_program(&cache, "valgrind", "valgrind")?;
     let runner = cache.slot("gungraun-runner", RUNNER_VERSION, |folder| install(repo, folder))?;
-    let mut path = vec![valgrind.parent().unwrap_or(Path::new("/usr/bin")).to_owned()];
+    let mut path: Vec<_> = valgrind.parent().into_iter().map(Path::to_owned).collect();
     path.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()));
     let mut command = repo.cargo();
     command

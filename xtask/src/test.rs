@@ -50,6 +50,8 @@ impl Tests<'_> {
             "--keep-going",
             "--workspace",
             "--all-targets",
+            "--features",
+            &self.workspace.features(),
         ]))?;
         Ok(Ended::Passed)
     }
@@ -86,7 +88,8 @@ impl Tests<'_> {
     /// for that package alone, and compile half the dependencies again.
     fn cargo_test(&self, select: &[String]) -> Outcome<Ended> {
         let mut command = self.repo.cargo();
-        command.args(["test", "--workspace", "--no-fail-fast"]).args(select);
+        command.args(["test", "--workspace", "--no-fail-fast", "--features"]);
+        command.arg(self.workspace.features()).args(select);
         command.arg("--").args(self.filter);
         self.environment(&mut command);
         let mut totals = Totals::default();
@@ -132,7 +135,7 @@ mod tests {
             target("trine-tests", "test", "it"),
             target("trine-tests", "test", "sim"),
         ];
-        let workspace = Workspace { target_directory: PathBuf::new(), targets };
+        let workspace = Workspace::of(targets);
         let repo = Repo::find().unwrap();
         let tools = Toolbox::default();
         let tests = Tests { repo: &repo, tools: &tools, workspace: &workspace, filter: &[] };

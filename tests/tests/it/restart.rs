@@ -124,6 +124,8 @@ fn kills_under_load_lose_nothing_and_workers_come_back() {
         }
         let client = broker.client();
         until("an empty queue", LIMIT, async || client.account().await.queued == 0).await;
+        let pending = "trine_destination_pending_records";
+        until("every record", LIMIT, async || broker.metrics().await.value(pending) == 0.0).await;
         let records = broker.records("success.jsonl");
         let mut times: BTreeMap<&str, u32> = BTreeMap::new();
         for record in &records {
