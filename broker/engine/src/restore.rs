@@ -8,6 +8,13 @@ use crate::retry::retry_delay_ms;
 use crate::{Effect, Engine, FunctionName, FunctionSettings, Millis};
 
 impl Engine {
+    /// Room for this many events that are restored next. Tables that grow step by step leave behind what they grew out
+    /// of, at a million events as much memory again as they need.
+    pub fn reserve_events(&mut self, events: usize) {
+        self.entries.reserve(events);
+        self.entry_timers.reserve(events);
+    }
+
     /// Takes a function as it was stored. All functions come before the first event.
     pub fn restore_function(&mut self, record: FunctionRecord) {
         self.next_function = self.next_function.max(record.number + 1);

@@ -25,6 +25,11 @@ enum Tenant<T> {
 pub(crate) const NONE: u32 = u32::MAX;
 
 impl<T> Slab<T> {
+    /// Room for this many more.
+    pub(crate) fn reserve(&mut self, more: usize) {
+        self.places.reserve_exact(more);
+    }
+
     pub(crate) const fn new() -> Self {
         Self { places: Vec::new(), free_head: NONE, len: 0 }
     }

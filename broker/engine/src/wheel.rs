@@ -57,6 +57,11 @@ impl Wheel {
         }
     }
 
+    /// Room for the timers of this many more places.
+    pub(crate) fn reserve(&mut self, more: usize) {
+        self.nodes.reserve_exact(more);
+    }
+
     /// Sets the timer of `index`, replacing an earlier one. A deadline that has passed is due at the next
     /// [`Wheel::expire`] of a later millisecond.
     pub(crate) fn set(&mut self, index: u32, deadline: Millis) {
