@@ -25,9 +25,10 @@ enum Tenant<T> {
 pub(crate) const NONE: u32 = u32::MAX;
 
 impl<T> Slab<T> {
-    /// Room for this many more.
+    /// Room for this many more, if it can be had at once.
     pub(crate) fn reserve(&mut self, more: usize) {
-        self.places.reserve_exact(more);
+        // Without it the table grows step by step, as it does later.
+        let _ = self.places.try_reserve_exact(more);
     }
 
     pub(crate) const fn new() -> Self {

@@ -57,9 +57,10 @@ impl Wheel {
         }
     }
 
-    /// Room for the timers of this many more places.
+    /// Room for the timers of this many more places, if it can be had at once.
     pub(crate) fn reserve(&mut self, more: usize) {
-        self.nodes.reserve_exact(more);
+        // As in the table itself, growing step by step will do.
+        let _ = self.nodes.try_reserve_exact(more);
     }
 
     /// Sets the timer of `index`, replacing an earlier one. A deadline that has passed is due at the next

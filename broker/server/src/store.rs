@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 use trine_proto::v1::Durability;
 use trine_store::{
-    Batch, Embedded, Fence, Key, Memory, Options, Seq, Shard, Store, StoreError, Visit,
+    Batch, Embedded, Fence, Key, Memory, Options, Seq, Shard, Store, StoreError, Table, Visit,
 };
 
 use crate::options::StoreOption;
@@ -58,6 +58,10 @@ impl<S: Store> Store for Watched<S> {
 
     fn scan(&self, shard: Shard, visit: Visit<'_>) -> Result<Seq, StoreError> {
         self.store.scan(shard, visit)
+    }
+
+    fn count(&self, shard: Shard, table: Table) -> Result<u64, StoreError> {
+        self.store.count(shard, table)
     }
 
     fn get(&self, shard: Shard, key: Key) -> Result<Option<Bytes>, StoreError> {

@@ -156,6 +156,12 @@ impl Store for Memory {
         Ok(seq)
     }
 
+    fn count(&self, shard: Shard, table: Table) -> Result<u64, StoreError> {
+        let durable = self.durable();
+        let in_table = |rows: &Rows| rows.rows.keys().filter(|key| key.table == table).count();
+        Ok(durable.get(&shard).map_or(0, in_table) as u64)
+    }
+
     fn get(&self, shard: Shard, key: Key) -> Result<Option<Bytes>, StoreError> {
         let durable = self.durable();
         let row = durable.get(&shard).and_then(|rows| rows.rows.get(&key));

@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 
-use crate::{Batch, Fence, Key, Seq, Shard, StoreError};
+use crate::{Batch, Fence, Key, Seq, Shard, StoreError, Table};
 
 /// Sees the rows of a scan one by one; the bytes are only lent.
 pub type Visit<'v> = &'v mut (dyn FnMut(Key, &[u8]) -> Result<(), StoreError> + 'v);
@@ -34,6 +34,9 @@ pub trait Store: Send + Sync + 'static {
     /// Ends at the first error, of the store or of `visit`. Rows are never skipped: one that
     /// cannot be read is [`Corrupt`](StoreError::Corrupt), and so is one that is missing.
     fn scan(&self, shard: Shard, visit: Visit<'_>) -> Result<Seq, StoreError>;
+
+    /// How many rows a table has, as of the newest commit, without reading them: a scan's caller makes room by it.
+    fn count(&self, shard: Shard, table: Table) -> Result<u64, StoreError>;
 
     /// One row of any table, as of the newest commit. Never waits for a commit's fsync.
     fn get(&self, shard: Shard, key: Key) -> Result<Option<Bytes>, StoreError>;

@@ -47,6 +47,10 @@ impl Store for Gated {
         self.memory.scan(shard, visit)
     }
 
+    fn count(&self, shard: Shard, table: Table) -> Result<u64, StoreError> {
+        self.memory.count(shard, table)
+    }
+
     fn get(&self, shard: Shard, key: Key) -> Result<Option<Bytes>, StoreError> {
         self.memory.get(shard, key)
     }

@@ -260,7 +260,11 @@ impl ShardHandle {
     pub(crate) fn tell(&self, message: Message) {
         if let Err(mpsc::error::TrySendError::Full(message)) = self.inbox.try_send(message) {
             let inbox = self.inbox.clone();
-            tokio::spawn(async move { inbox.send(message).await });
+            match tokio::runtime::Handle::try_current() {
+                Ok(runtime) => drop(runtime.spawn(async move { inbox.send(message).await })),
+                // A broker may be dropped by a thread that is in no runtime.
+                Err(_) => drop(std::thread::spawn(move || drop(inbox.blocking_send(message)))),
+            }
         }
     }
 
@@ -308,6 +312,16 @@ impl std::fmt::Debug for Message {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_full_inbox_is_told_also_from_outside_of_a_runtime() {
+        let (shard, mut inbox) = ShardHandle::new();
+        (0..INBOX_MESSAGES_MAX).for_each(|_| shard.tell(Message::Stop));
+        shard.tell(Message::StreamClosed { stream: 7 });
+        let found = std::iter::from_fn(|| inbox.blocking_recv())
+            .position(|message| matches!(message, Message::StreamClosed { stream: 7 }));
+        assert_eq!(found, Some(INBOX_MESSAGES_MAX));
+    }
 
     /// The client may go at any moment: before its reply is sent, and after it was sent and before it was read.
     #[tokio::test]

@@ -50,6 +50,7 @@ macro_rules! conformance {
             fences_survive_a_restart,
             shards_are_apart,
             a_scan_shows_records_in_order_and_no_blobs,
+            a_count_follows_every_commit,
             a_scan_shows_every_id_in_order,
             a_scan_shows_one_commit,
             a_scan_ends_at_the_first_error,

@@ -24,6 +24,22 @@ pub fn a_scan_shows_records_in_order_and_no_blobs(home: &dyn Home) {
     assert_eq!(scanned(store.as_ref(), SHARD), (Seq(1), expected));
 }
 
+pub fn a_count_follows_every_commit(home: &dyn Home) {
+    let (store, fence) = owned(home);
+    let count = |table| store.count(SHARD, table).unwrap();
+    assert_eq!((count(Table::Event), count(Table::Payload)), (0, 0));
+    store
+        .commit(SHARD, fence, &puts([(event(1), "a"), (event(2), "b"), (payload(1), "c")]))
+        .unwrap();
+    assert_eq!((count(Table::Event), count(Table::Payload)), (2, 1));
+    // Writing over a row, and taking away one that is not there, change nothing.
+    let mut batch = puts([(event(1), "d")]);
+    batch.delete(event(2));
+    batch.delete(event(3));
+    store.commit(SHARD, fence, &batch).unwrap();
+    assert_eq!((count(Table::Event), count(Table::Payload)), (1, 1));
+}
+
 pub fn a_scan_shows_every_id_in_order(home: &dyn Home) {
     const HALF: u64 = 1 << 63;
     let ids = [0, 1, HALF - 1, HALF, HALF + 1, u64::MAX - 1, u64::MAX];

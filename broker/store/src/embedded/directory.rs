@@ -13,7 +13,7 @@ use super::lock::Lock;
 use super::manifest::Manifest;
 use super::mark::Mark;
 use super::{Options, durable};
-use crate::{Batch, Fence, Key, Place, Seq, Shard, Store, StoreError, Visit};
+use crate::{Batch, Fence, Key, Place, Seq, Shard, Store, StoreError, Table, Visit};
 
 /// A store in a directory of a local disk, opened by one process at a time.
 #[derive(Debug)]
@@ -163,6 +163,10 @@ impl<E: Engine> Store for Directory<E> {
 
     fn scan(&self, shard: Shard, visit: Visit<'_>) -> Result<Seq, StoreError> {
         self.find(shard).map_or(Ok(Seq(0)), |open| open.file.scan(visit))
+    }
+
+    fn count(&self, shard: Shard, table: Table) -> Result<u64, StoreError> {
+        self.find(shard).map_or(Ok(0), |open| open.file.count(table))
     }
 
     fn get(&self, shard: Shard, key: Key) -> Result<Option<Bytes>, StoreError> {

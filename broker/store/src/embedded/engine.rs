@@ -9,7 +9,7 @@ use std::path::Path;
 use bytes::Bytes;
 
 use super::{Options, ShardReport};
-use crate::{Fence, Key, Op, Seq, Shard, StoreError, Visit};
+use crate::{Fence, Key, Op, Seq, Shard, StoreError, Table, Visit};
 
 /// What a shard's file says about itself; replaced by every commit, in the same transaction.
 #[derive(Copy, Clone, Eq, PartialEq, Debug)]
@@ -42,6 +42,9 @@ pub trait Engine: Sized + Send + Sync + 'static {
 
     /// See [`Store::scan`](crate::Store::scan).
     fn scan(&self, visit: Visit<'_>) -> Result<Seq, StoreError>;
+
+    /// See [`Store::count`](crate::Store::count).
+    fn count(&self, table: Table) -> Result<u64, StoreError>;
 
     /// See [`Store::get`](crate::Store::get).
     fn get(&self, key: Key) -> Result<Option<Bytes>, StoreError>;

@@ -8,8 +8,8 @@ use std::{fs, io};
 
 use bytes::Bytes;
 use redb::{
-    Builder, Database, Durability, ReadableDatabase, ReadableTable, TableDefinition,
-    WriteTransaction,
+    Builder, Database, Durability, ReadableDatabase, ReadableTable, ReadableTableMetadata as _,
+    TableDefinition, WriteTransaction,
 };
 
 use super::engine::{Engine, State};
@@ -107,6 +107,13 @@ impl Engine for RedbFile {
             }
         }
         Ok(seq)
+    }
+
+    fn count(&self, table: Table) -> Result<u64, StoreError> {
+        let transaction = self.database.begin_read().map_err(|error| self.failed(error.into()))?;
+        let rows =
+            transaction.open_table(rows(table)).map_err(|error| self.failed(error.into()))?;
+        rows.len().map_err(|error| self.failed(error.into()))
     }
 
     fn get(&self, key: Key) -> Result<Option<Bytes>, StoreError> {

@@ -21,7 +21,7 @@ use self::read::Reader;
 use self::write::Writer;
 use super::engine::{Engine, State};
 use super::{Options, ShardReport};
-use crate::{Key, Op, Seq, Shard, StoreError, Visit};
+use crate::{Key, Op, Seq, Shard, StoreError, Table, Visit};
 
 /// One shard's rows in a SQLite database.
 #[derive(Debug)]
@@ -63,6 +63,10 @@ impl Engine for SqliteFile {
     fn scan(&self, visit: Visit<'_>) -> Result<Seq, StoreError> {
         // A connection of its own: a scan takes seconds, and `get` must not wait for it.
         Reader::new(open::reader(&self.place)?, self.place.clone()).scan(visit)
+    }
+
+    fn count(&self, table: Table) -> Result<u64, StoreError> {
+        Ok(self.writer().row().counts.of(table))
     }
 
     fn get(&self, key: Key) -> Result<Option<Bytes>, StoreError> {
