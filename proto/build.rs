@@ -4,12 +4,14 @@ use std::path::PathBuf;
 
 use prost::Message as _;
 
-const FILES: [&str; 5] = [
+const FILES: [&str; 7] = [
     "trine/v1/reason.proto",
     "trine/v1/invocation.proto",
     "trine/v1/function.proto",
     "trine/v1/worker.proto",
     "trine/v1/admin.proto",
+    "trine/v1/mapping.proto",
+    "trine/v1/poller.proto",
 ];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

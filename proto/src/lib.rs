@@ -18,6 +18,9 @@ pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descrip
 /// The protocol version of worker sessions that this release speaks.
 pub const WORKER_PROTOCOL_VERSION: u32 = 1;
 
+/// The protocol version of poller sessions that this release speaks.
+pub const POLLER_PROTOCOL_VERSION: u32 = 1;
+
 /// Largest payload of a synchronous request, in bytes (LS 1.4).
 pub const SYNC_PAYLOAD_BYTES_MAX: usize = 6 * 1024 * 1024;
 

@@ -40,18 +40,20 @@ pub const fn row(reason: Reason) -> ReasonRow {
         R::UnreservedConcurrencyTooLow => (Code::FailedPrecondition, 400, false),
         R::DestinationForbidden => (Code::PermissionDenied, 403, false),
         R::PayloadTooLarge => (Code::InvalidArgument, 413, false),
-        R::UnknownFunction | R::UnknownQualifier | R::UnknownInvocation => {
+        R::UnknownFunction | R::UnknownQualifier | R::UnknownInvocation | R::UnknownMapping => {
             (Code::NotFound, 404, false)
         }
-        R::FunctionExists | R::IdempotencyMismatch => (Code::AlreadyExists, 409, false),
-        R::FunctionBusy => (Code::FailedPrecondition, 409, true),
+        R::FunctionExists | R::IdempotencyMismatch | R::MappingExists => {
+            (Code::AlreadyExists, 409, false)
+        }
+        R::FunctionBusy | R::MappingBusy => (Code::FailedPrecondition, 409, true),
         R::InvocationFinished | R::NotRedrivable => (Code::FailedPrecondition, 409, false),
         R::InvocationCancelled => (Code::Cancelled, 409, false),
         R::ReservedConcurrencyExceeded | R::AccountConcurrencyExceeded | R::QueueFull => {
             (Code::ResourceExhausted, 429, true)
         }
         R::Overloaded => (Code::ResourceExhausted, 503, true),
-        R::NoWorker | R::NoCapacity | R::ShuttingDown | R::StoreUnavailable => {
+        R::NoWorker | R::NoCapacity | R::NoPoller | R::ShuttingDown | R::StoreUnavailable => {
             (Code::Unavailable, 503, true)
         }
         R::DeadlineExpired => (Code::DeadlineExceeded, 504, true),

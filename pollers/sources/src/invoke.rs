@@ -117,6 +117,10 @@ const fn of_reason(reason: Reason) -> Answer {
         | R::NotRedrivable
         | R::DestinationForbidden
         | R::UnsupportedProtocol
+        | R::UnknownMapping
+        | R::MappingExists
+        | R::MappingBusy
+        | R::NoPoller
         | R::VirtualTimeOff => Answer::Refused,
     }
 }
