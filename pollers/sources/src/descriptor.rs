@@ -1,66 +1,62 @@
-//! What a source can and cannot do, as data: differences between sources are values here, not
-//! optional methods. The closed lists grow with the adapters.
+//! What a source can and cannot do, as values: differences between sources are data here, not optional methods. The closed lists grow
+//! with the adapters.
 
 use std::time::Duration;
 
 /// The properties of a source that its runner and the conformance suite go by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Descriptor {
-    /// The kind of source as people and labels see it: `file`.
+    /// The kind of source as people and labels see it: `kafka`, `sqs`.
     pub kind: &'static str,
     /// Which records come in order.
     pub ordering: Ordering,
     /// What settling means to it.
     pub settling: Settling,
-    /// Which records come again.
+    /// Who sends a record again whose function failed.
     pub redelivery: Redelivery,
-    /// What surrounds the records in a payload.
-    pub envelope: Envelope,
-    /// Longest wait of one receive for its first record.
+    /// Whether a record that was received before the connection broke can be settled on the next one, and reading goes on after it.
+    /// If not, what is in hand is forgotten with the connection and comes again.
+    pub outlives_connection: bool,
+    /// Longest wait of one receive for its first record that is good for this source.
     pub receive_wait: Duration,
-    /// Longest wait after an attempt that did not reach the function. `None`: five minutes (LS 3.1).
-    pub not_reached_wait_max: Option<Duration>,
-    /// Longest wait before the source is connected anew. `None`: thirty seconds.
-    pub reconnect_wait_max: Option<Duration>,
+    /// Batches of one shard at a time that the source itself allows; `None`: any number.
+    pub shard_concurrency_max: Option<u32>,
 }
 
 /// Which records come in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ordering {
-    /// All records of the source, as they were produced.
-    Total,
+    /// None that anybody should count on.
+    None,
+    /// All records of a shard, as they were produced.
+    Shard,
+    /// Records of one key: a FIFO queue's message groups.
+    Key,
 }
 
 /// What settling means to a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Settling {
-    /// One mark: everything before it has ended.
-    LowWater,
+    /// Each record for itself, through [`Reader::settle`](crate::Reader::settle).
+    PerRecord,
+    /// One mark a shard: everything up to it has ended.
+    LowWater(Keeper),
 }
 
-/// Which records come again.
+/// Who keeps the mark of a shard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keeper {
+    /// The source itself, through [`Reader::commit`](crate::Reader::commit): committed offsets.
+    Source,
+    /// The broker, under the mapping's fence.
+    Broker,
+}
+
+/// Who sends a record again whose function failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Redelivery {
-    /// After a restart, everything after the settled mark. While it runs, nothing.
-    FromMark,
-}
-
-/// What surrounds the records in a payload. Between two of them stands a comma.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Envelope {
-    /// Before the first record.
-    pub open: &'static str,
-    /// After the last.
-    pub close: &'static str,
-}
-
-impl Envelope {
-    /// `{"Records":[…]}`, as streams and queues of AWS have it.
-    pub const RECORDS: Self = Self { open: "{\"Records\":[", close: "]}" };
-
-    /// Its bytes.
-    #[must_use]
-    pub const fn bytes(&self) -> u64 {
-        (self.open.len() + self.close.len()) as u64
-    }
+    /// The poller: it holds the record, extends its lease and sends it again.
+    Poller,
+    /// The source, by its own rules, after [`Verdict::Failed`](crate::Verdict::Failed).
+    Source,
 }
