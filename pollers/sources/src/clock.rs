@@ -3,37 +3,37 @@
 use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
-use trine_poll_engine::Millis;
 
-/// Milliseconds since a poller started, on the clock that never goes backwards.
+/// Milliseconds since the Unix epoch that never go backwards: the wall clock at start, and the monotonic clock from then on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock {
-    epoch: Instant,
+    started: Instant,
+    started_ms: u64,
 }
 
 impl Clock {
     pub(crate) fn start() -> Self {
-        Self { epoch: Instant::now() }
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        Self { started: Instant::now(), started_ms: millis(since) }
     }
 
-    pub(crate) fn now(&self) -> Millis {
-        u64::try_from(self.epoch.elapsed().as_millis()).unwrap_or(u64::MAX)
+    /// Milliseconds since the Unix epoch.
+    pub(crate) fn now_ms(&self) -> u64 {
+        self.started_ms.saturating_add(millis(self.started.elapsed()))
     }
 
-    /// When `millis` comes on the runtime's clock.
-    pub(crate) fn at(&self, millis: Millis) -> Instant {
-        self.epoch + Duration::from_millis(millis)
+    /// When `at_ms` comes on the runtime's clock.
+    pub(crate) fn at(&self, at_ms: u64) -> Instant {
+        self.started + Duration::from_millis(at_ms.saturating_sub(self.started_ms))
     }
-}
-
-/// How long ago a time stamp of the wall clock was; zero if it lies in the future.
-#[cfg(feature = "file")]
-pub(crate) fn age_of(stamp: SystemTime) -> Duration {
-    SystemTime::now().duration_since(stamp).unwrap_or_default()
 }
 
 /// A number that differs from start to start and from machine to machine, to spread waits with.
 pub(crate) fn salt() -> u64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_nanos() & u128::from(u64::MAX)).unwrap_or(u64::MAX)
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -38,6 +38,15 @@ pub struct Reading {
     pub(super) kept: Places,
 }
 
+impl std::fmt::Debug for Reading {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reading")
+            .field("shards", &self.shards)
+            .field("kept", &self.kept)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Reading {
     /// Connects and opens what there is.
     pub async fn start(connector: Arc<dyn Connect>, kept: Places) -> Self {
