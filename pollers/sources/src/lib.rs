@@ -12,7 +12,14 @@ mod binding;
 mod clock;
 mod descriptor;
 mod error;
+#[cfg(feature = "kafka")]
+mod json_text;
 mod source;
+#[cfg(feature = "kafka")]
+mod timestamp;
+
+#[cfg(feature = "kafka")]
+pub mod kafka;
 
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
