@@ -1,12 +1,15 @@
-//! Commits of a connection: one request at a time, and what comes while it runs goes into the next one, all partitions together. It
-//! does not know readers.
+//! Commits of a connection: a thread that sends one request at a time, and what comes while it waits for the answer goes into the next
+//! one, all partitions together. It does not know readers.
+//!
+//! A thread, because the library's asynchronous commits end nowhere: in rdkafka 0.39 consumers take events, and librdkafka tells the
+//! end of such a commit to a callback only.
 
 use std::collections::BTreeMap;
 use std::mem::take;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use rdkafka::consumer::{CommitMode, Consumer as _};
-use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::error::KafkaResult;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tokio::sync::oneshot;
 
@@ -19,16 +22,14 @@ use crate::SourceError;
 pub(super) struct Commits {
     config: Arc<Config>,
     state: Mutex<State>,
+    changed: Condvar,
 }
 
 #[derive(Default)]
 struct State {
-    /// Here, and nowhere else outside of the member's thread: who drops the last one closes the consumer, which blocks.
-    consumer: Option<Arc<Consumer>>,
-    /// At the brokers.
-    running: Option<Round>,
     /// For the next request.
     waiting: Round,
+    closed: bool,
 }
 
 /// Commits that go together.
@@ -36,7 +37,7 @@ struct State {
 struct Round {
     /// The offset to go on with, of each partition.
     offsets: BTreeMap<i32, i64>,
-    committers: Vec<(i32, oneshot::Sender<Result<(), SourceError>>)>,
+    committers: Vec<oneshot::Sender<Result<(), SourceError>>>,
 }
 
 impl std::fmt::Debug for Commits {
@@ -46,27 +47,9 @@ impl std::fmt::Debug for Commits {
 }
 
 impl Commits {
-    /// Closed, until [`open`](Self::open).
+    /// Without anybody to send them, until [`serve`](Self::serve).
     pub(super) fn new(config: Arc<Config>) -> Self {
-        Self { config, state: Mutex::default() }
-    }
-
-    /// Commits go through `consumer` from now on.
-    pub(super) fn open(&self, consumer: Arc<Consumer>) {
-        self.state().consumer = Some(consumer);
-    }
-
-    /// Lets go of the consumer. Whatever runs has an unknown end.
-    pub(super) fn close(&self) {
-        let mut state = self.state();
-        let State { consumer, running, waiting } = &mut *state;
-        let gone = (consumer.take(), running.take(), take(waiting));
-        // The consumer is dropped by who closes, without the lock.
-        drop(state);
-        let (_consumer, running, waiting) = gone;
-        for round in running.into_iter().chain([waiting]) {
-            round.all(&Err(self.closed()));
-        }
+        Self { config, state: Mutex::default(), changed: Condvar::new() }
     }
 
     /// Makes `next` the offset that the group goes on with in `partition`, durably.
@@ -74,59 +57,58 @@ impl Commits {
         let (told, ended) = oneshot::channel();
         {
             let mut state = self.state();
+            if state.closed {
+                return Err(self.gone());
+            }
             let offset = state.waiting.offsets.entry(partition).or_insert(next);
             *offset = next.max(*offset);
-            state.waiting.committers.push((partition, told));
-            if state.running.is_none() {
-                self.start(&mut state);
-            }
+            state.waiting.committers.push(told);
         }
-        ended.await.unwrap_or_else(|_| Err(self.closed()))
+        self.changed.notify_one();
+        ended.await.unwrap_or_else(|_| Err(self.gone()))
     }
 
-    /// A request has ended. Called by the library.
-    pub(super) fn ended(&self, result: &KafkaResult<()>, offsets: &TopicPartitionList) {
-        let mut state = self.state();
-        let Some(running) = state.running.take_if(|running| running.is(offsets)) else { return };
-        running.end(|partition| {
-            result.clone().map_err(|error| self.failed(&error))?;
-            let of = offsets.elements().into_iter().find(|one| one.partition() == partition);
-            of.map_or(Ok(()), |one| one.error()).map_err(|error| self.failed(&error))
-        });
-        if !state.waiting.committers.is_empty() {
-            self.start(&mut state);
+    /// Sends what comes, until [`close`](Self::close). Blocks; the last of its work may be to close the consumer.
+    pub(super) fn serve(&self, consumer: &Consumer) {
+        while let Some(round) = self.next_round() {
+            // The answer is for the request as a whole: a partition that failed alone would not be seen. None can, in one topic and
+            // one group, unless it ceased to exist.
+            let sent = round
+                .list(&self.config.topic)
+                .and_then(|list| consumer.commit(&list, CommitMode::Sync));
+            let result = sent.map_err(|error| {
+                let doing = format!("commit for the group \"{}\"", self.config.group);
+                problem::failed(&self.config, &doing, &error)
+            });
+            round.end(&result);
         }
     }
 
-    /// Sends what waits.
-    fn start(&self, state: &mut State) {
-        let round = take(&mut state.waiting);
-        let Some(consumer) = &state.consumer else { return round.all(&Err(self.closed())) };
-        let list = round.list(&self.config.topic);
-        let sent = list.and_then(|list| consumer.commit(&list, CommitMode::Async));
-        match sent {
-            Ok(()) => state.running = Some(round),
-            Err(error) => round.all(&Err(self.failed(&error))),
-        }
+    /// Takes no commit any more. What was not sent has not happened.
+    pub(super) fn close(&self) {
+        let unsent = {
+            let mut state = self.state();
+            state.closed = true;
+            take(&mut state.waiting)
+        };
+        self.changed.notify_all();
+        unsent.end(&Err(self.gone()));
+    }
+
+    fn next_round(&self) -> Option<Round> {
+        let idle = |state: &mut State| !state.closed && state.waiting.committers.is_empty();
+        let state = self.changed.wait_while(self.state(), idle);
+        let mut state = state.unwrap_or_else(PoisonError::into_inner);
+        (!state.closed).then(|| take(&mut state.waiting))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn failed(&self, error: &KafkaError) -> SourceError {
-        problem::failed(
-            &self.config,
-            &format!("commit for the group \"{}\"", self.config.group),
-            error,
-        )
-    }
-
-    fn closed(&self) -> SourceError {
-        SourceError::unreachable(format!(
-            "the connection to {} ended before the commit did",
-            self.config.bootstrap
-        ))
+    fn gone(&self) -> SourceError {
+        let bootstrap = &self.config.bootstrap;
+        SourceError::unreachable(format!("the connection to {bootstrap} ended before the commit"))
     }
 }
 
@@ -139,23 +121,10 @@ impl Round {
         Ok(list)
     }
 
-    /// Whether the library means this one.
-    fn is(&self, offsets: &TopicPartitionList) -> bool {
-        let elements = offsets.elements();
-        let same = |one: &rdkafka::topic_partition_list::TopicPartitionListElem<'_>| {
-            self.offsets.get(&one.partition()).copied() == one.offset().to_raw()
-        };
-        elements.len() == self.offsets.len() && elements.iter().all(same)
-    }
-
-    fn all(self, result: &Result<(), SourceError>) {
-        self.end(|_| result.clone());
-    }
-
-    fn end(self, result: impl Fn(i32) -> Result<(), SourceError>) {
-        for (partition, told) in self.committers {
+    fn end(self, result: &Result<(), SourceError>) {
+        for told in self.committers {
             // Who no longer listens has given up on the connection.
-            let _ = told.send(result(partition));
+            let _ = told.send(result.clone());
         }
     }
 }

@@ -67,10 +67,7 @@ impl KafkaConnector {
         let (told, probed) = oneshot::channel();
         // From here on the thread ends by itself if nobody wants the connection any more.
         let source = KafkaConnection::new(Arc::clone(&connection), changed);
-        let member = move || run(&connection, changes, places, told);
-        thread::Builder::new().name("kafka".to_owned()).spawn(member).map_err(|error| {
-            SourceError::unreachable(format!("no thread for the Kafka client: {error}"))
-        })?;
+        spawn("kafka", move || run(&connection, changes, places, told))?;
         let defect = || SourceError::unreachable("a defect of the kafka source: its thread ended");
         probed.await.unwrap_or_else(|_| Err(defect()))?;
         Ok(Arc::new(source))
@@ -120,22 +117,38 @@ fn run(
     told: oneshot::Sender<Result<(), SourceError>>,
 ) {
     let config = &connection.config;
-    let context = Context::new(Arc::clone(&connection.commits));
-    let consumer = Consumer::from_config_and_context(&config.member(), context)
-        .map_err(|error| problem::failed(config, "make a Kafka client", &error))
-        .and_then(|consumer| {
-            probe(config, &consumer, || connection.is_dropped()).map(|()| consumer)
-        });
-    match consumer {
-        Ok(consumer) => {
-            let member = Member::new(Arc::clone(connection), Arc::new(consumer), changes, places);
-            if told.send(Ok(())).is_ok() {
-                member.run();
-            }
+    let consumer = match Consumer::from_config_and_context(&config.member(), Context::default()) {
+        Ok(consumer) => Arc::new(consumer),
+        // Whoever no longer listens does not want to know; here and below.
+        Err(error) => {
+            let error = problem::failed(config, "make a Kafka client", &error);
+            return drop(told.send(Err(error)));
         }
-        // Whoever no longer listens does not want to know.
-        Err(error) => drop(told.send(Err(error))),
+    };
+    let probed = probe(config, &consumer, || connection.is_dropped());
+    if let Err(error) = probed.and_then(|()| serve_commits(connection, &consumer)) {
+        // Before the consumer goes, which may block.
+        return drop(told.send(Err(error)));
     }
+    let member = Member::new(Arc::clone(connection), consumer, changes, places);
+    if told.send(Ok(())).is_ok() {
+        member.run();
+    }
+}
+
+fn serve_commits(
+    connection: &Arc<Connection>,
+    consumer: &Arc<Consumer>,
+) -> Result<(), SourceError> {
+    let (connection, consumer) = (Arc::clone(connection), Arc::clone(consumer));
+    spawn("kafka-commits", move || connection.commits.serve(&consumer))
+}
+
+/// A thread that nobody waits for.
+fn spawn(name: &str, does: impl FnOnce() + Send + 'static) -> Result<(), SourceError> {
+    let spawned = thread::Builder::new().name(name.to_owned()).spawn(does);
+    let failed = |error| SourceError::unreachable(format!("no thread for Kafka: {error}"));
+    spawned.map(drop).map_err(failed)
 }
 
 /// Makes sure that the topic is there. The library would wait for it silently, for ever.

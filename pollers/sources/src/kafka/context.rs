@@ -4,16 +4,15 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::mem::take;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
-use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::RDKafkaRespErr;
 
-use super::commits::Commits;
 use super::statistics;
 
 /// A consumer that tells us what happens.
@@ -37,17 +36,11 @@ pub(super) enum Happened {
 pub(super) struct Context {
     happened: Mutex<VecDeque<Happened>>,
     closing: AtomicBool,
-    commits: Option<Arc<Commits>>,
     /// The offset after the last record of each partition, as last seen.
     ends: Mutex<BTreeMap<i32, i64>>,
 }
 
 impl Context {
-    /// That of a member, whose commits end at `commits`.
-    pub(super) fn new(commits: Arc<Commits>) -> Self {
-        Self { commits: Some(commits), ..Self::default() }
-    }
-
     /// What happened since this was asked last, in order.
     pub(super) fn take(&self) -> VecDeque<Happened> {
         take(&mut *self.happened.lock().unwrap_or_else(PoisonError::into_inner))
@@ -87,12 +80,6 @@ impl ConsumerContext for Context {
             }
             _ => Happened::Revoked,
         });
-    }
-
-    fn commit_callback(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {
-        if let Some(commits) = &self.commits {
-            commits.ended(&result, offsets);
-        }
     }
 }
 

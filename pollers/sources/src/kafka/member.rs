@@ -59,7 +59,6 @@ impl Member {
         changes: mpsc::UnboundedSender<Change>,
         places: Offsets,
     ) -> Self {
-        connection.commits.open(Arc::clone(&consumer));
         Self {
             connection,
             consumer,
