@@ -12,7 +12,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tokio::sync::{mpsc, oneshot};
 
 use super::connection::Connection;
-use super::context::{Consumer, Context, Happened};
+use super::context::{Consumer, Happened};
 use super::event;
 use super::offsets::{Asking, Offsets};
 use super::problem;
@@ -322,10 +322,3 @@ mod tests {
         }
     }
 }
-
-/// Keeps the compiler honest about what the thread owns.
-const _: fn() = || {
-    const fn sent<T: Send>() {}
-    sent::<Member>();
-    sent::<Context>();
-};

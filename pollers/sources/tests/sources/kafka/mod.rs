@@ -1,11 +1,15 @@
 //! Kafka against a real broker (`TRINE_KAFKA`), and against the client library's mock cluster for errors that a real one cannot be
 //! made to give.
 
+mod events;
+mod places;
+mod poller;
+mod rebalance;
 mod topic;
+mod troubles;
 
 use std::sync::Arc;
 
-use serde_json::Value;
 use topic::Topic;
 use trine_pollers::conformance::Subject;
 use trine_pollers::{Connect, Start};

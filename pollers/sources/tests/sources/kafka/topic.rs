@@ -17,22 +17,22 @@ use trine_pollers::{Binding, Connect, Secrets, Start};
 use trine_proto::v1::KafkaSource;
 
 /// What the topics take, in bytes.
-pub const RECORD_BYTES_MAX: usize = 16 * 1024 * 1024;
+pub(super) const RECORD_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Longest wait for the broker to do what it is asked.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
-pub struct Topic {
-    pub bootstrap: String,
-    pub name: String,
+pub(super) struct Topic {
+    pub(super) bootstrap: String,
+    pub(super) name: String,
     /// The mapping that reads it, and so its consumer group.
-    pub mapping: String,
-    pub producer: FutureProducer,
+    pub(super) mapping: String,
+    pub(super) producer: FutureProducer,
 }
 
 impl Topic {
     /// `None` if there is no broker: the test is skipped then.
-    pub async fn create(partitions: i32) -> Option<Self> {
+    pub(super) async fn create(partitions: i32) -> Option<Self> {
         let bootstrap = broker()?;
         let topic = Self::named(&bootstrap, &unique("trine-test"));
         topic.make(partitions).await;
@@ -40,7 +40,7 @@ impl Topic {
     }
 
     /// One that is not made yet.
-    pub fn named(bootstrap: &str, name: &str) -> Self {
+    pub(super) fn named(bootstrap: &str, name: &str) -> Self {
         let producer = client(bootstrap)
             .set("message.max.bytes", RECORD_BYTES_MAX.to_string())
             .set("linger.ms", "0")
@@ -54,7 +54,12 @@ impl Topic {
         }
     }
 
-    pub async fn make(&self, partitions: i32) {
+    /// The same, with a producer that knows nothing of it yet.
+    pub(super) fn again(&self) -> Self {
+        Self { mapping: self.mapping.clone(), ..Self::named(&self.bootstrap, &self.name) }
+    }
+
+    pub(super) async fn make(&self, partitions: i32) {
         let bytes = RECORD_BYTES_MAX.to_string();
         let new = NewTopic::new(&self.name, partitions, TopicReplication::Fixed(1))
             .set("max.message.bytes", &bytes);
@@ -62,32 +67,32 @@ impl Topic {
         made.expect("the broker answers").remove(0).expect("the topic is made");
     }
 
-    pub async fn add_partitions(&self, count: usize) {
+    pub(super) async fn add_partitions(&self, count: usize) {
         let new = NewPartitions::new(&self.name, count);
         let made = self.admin().create_partitions([&new], &AdminOptions::new()).await;
         made.expect("the broker answers").remove(0).expect("partitions are added");
     }
 
-    pub async fn delete(&self) {
+    pub(super) async fn delete(&self) {
         let gone = self.admin().delete_topics(&[&self.name], &AdminOptions::new()).await;
         gone.expect("the broker answers").remove(0).expect("the topic is deleted");
     }
 
     /// What retention does: everything before `offset` goes.
-    pub async fn delete_before(&self, partition: i32, offset: i64) {
+    pub(super) async fn delete_before(&self, partition: i32, offset: i64) {
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(&self.name, partition, Offset::Offset(offset)).expect("fits");
         let gone = self.admin().delete_records(&list, &AdminOptions::new()).await;
         gone.expect("the broker deletes");
     }
 
-    pub async fn produce(&self, key: &str, value: &[u8]) {
+    pub(super) async fn produce(&self, key: &str, value: &[u8]) {
         let record = FutureRecord::to(&self.name).key(key).payload(value);
         self.producer.send(record, PATIENCE).await.expect("it is produced");
     }
 
     /// Records `numbers` of one partition, as JSON strings.
-    pub async fn fill(&self, partition: i32, numbers: std::ops::Range<i32>) {
+    pub(super) async fn fill(&self, partition: i32, numbers: std::ops::Range<i32>) {
         let texts: Vec<_> = numbers.map(|number| format!("\"{number}\"")).collect();
         let sent: Vec<_> = texts
             .iter()
@@ -105,25 +110,25 @@ impl Topic {
         }
     }
 
-    pub fn source(&self) -> KafkaSource {
+    pub(super) fn source(&self) -> KafkaSource {
         KafkaSource {
-            bootstrap_servers: vec![self.bootstrap.clone()],
+            bootstrap_servers: self.bootstrap.split(',').map(str::to_owned).collect(),
             topic: self.name.clone(),
             ..KafkaSource::default()
         }
     }
 
-    pub fn binding(&self, start: Start) -> Binding {
+    pub(super) fn binding(&self, start: Start) -> Binding {
         let secrets = BTreeMap::from([("kafka-test".to_owned(), "secret".to_owned())]);
         Binding { mapping_id: self.mapping.as_str().into(), start, secrets: Secrets::new(secrets) }
     }
 
-    pub fn connector(&self, start: Start) -> Arc<dyn Connect> {
+    pub(super) fn connector(&self, start: Start) -> Arc<dyn Connect> {
         trine_pollers::kafka::connector(&self.source(), &self.binding(start)).expect("it is right")
     }
 
     /// What the group has committed in a partition.
-    pub fn committed(&self, partition: i32) -> Option<i64> {
+    pub(super) fn committed(&self, partition: i32) -> Option<i64> {
         let consumer: BaseConsumer =
             client(&self.bootstrap).set("group.id", &self.mapping).create().expect("a consumer");
         let mut list = TopicPartitionList::new();
@@ -142,25 +147,29 @@ impl Topic {
 }
 
 /// Where the real broker is. `None`: there is none, which is noted.
-pub fn broker() -> Option<String> {
+pub(super) fn broker() -> Option<String> {
     crate::skip::server("TRINE_KAFKA")
 }
 
-pub fn client(bootstrap: &str) -> ClientConfig {
+pub(super) fn client(bootstrap: &str) -> ClientConfig {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", bootstrap);
     config
 }
 
-pub fn unique(what: &str) -> String {
+pub(super) fn unique(what: &str) -> String {
     static COUNT: AtomicU32 = AtomicU32::new(0);
-    let started = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("it is late");
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    format!("{what}-{}-{}-{count}", std::process::id(), started.as_nanos())
+    format!("{what}-{}-{}-{count}", std::process::id(), now_ms())
+}
+
+pub(super) fn now_ms() -> i64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("it is late");
+    i64::try_from(now.as_millis()).expect("fits")
 }
 
 /// The value of an event's record.
-pub fn text(event: &[u8]) -> String {
+pub(super) fn text(event: &[u8]) -> String {
     let event: serde_json::Value = serde_json::from_slice(event).expect("JSON");
     let value = STANDARD.decode(event["value"].as_str().expect("a value")).expect("base64");
     String::from_utf8(value).expect("UTF-8")
