@@ -14,9 +14,18 @@ const GROUP_CHARS_MAX: usize = 200;
 /// Longest name of a topic, in characters: Kafka's own bound.
 const TOPIC_CHARS_MAX: usize = 249;
 
-/// Bytes of records that are fetched ahead of who asks for them, for each partition, in KiB. A batch of 6 MiB of events carries
-/// about as much. Fetching stops there, so a partition that nobody reads costs this and no more.
-const AHEAD_KIB: u32 = 4_096;
+/// Records that are fetched ahead of who asks for them, in KiB, for each partition. A batch of 6 MiB of events carries about as much.
+/// Fetching stops there, so a partition that nobody reads costs this and no more.
+const AHEAD_KIB_MAX: u32 = 4_096;
+
+/// The same where a topic has very many partitions. Below it fetching would come in crumbs.
+const AHEAD_KIB_MIN: u32 = 256;
+
+/// The same for all partitions of a topic together, as far as the two above allow.
+const AHEAD_TOTAL_KIB: u32 = 262_144;
+
+/// Largest piece that is fetched of one partition at a time, in KiB: the library's own.
+const FETCH_KIB_MAX: u32 = 1_024;
 
 /// Records that are fetched ahead for each partition: bounds what small ones cost beside their bytes.
 const AHEAD_RECORDS: u32 = 20_000;
@@ -142,14 +151,17 @@ impl Config {
         client
     }
 
-    /// The library's settings for a member of the group. Its sessions have Kafka's own defaults.
-    pub(super) fn member(&self) -> ClientConfig {
+    /// The library's settings for a member of the group, which may get up to `partitions`. Its sessions have Kafka's own defaults.
+    pub(super) fn member(&self, partitions: usize) -> ClientConfig {
         let mut client = self.asking();
+        let ahead_kib = ahead_kib(partitions);
+        let fetch_bytes = ahead_kib.min(FETCH_KIB_MAX) * 1024;
         client
             .set("group.instance.id", &self.instance)
             // Eager: cooperative rebalancing with own commits is known to lose assignments (librdkafka issue 4059).
             .set("partition.assignment.strategy", "range,roundrobin")
-            .set("queued.max.messages.kbytes", AHEAD_KIB.to_string())
+            .set("queued.max.messages.kbytes", ahead_kib.to_string())
+            .set("max.partition.fetch.bytes", fetch_bytes.to_string())
             .set("queued.min.messages", AHEAD_RECORDS.to_string())
             .set("fetch.queue.backoff.ms", AHEAD_REST_MS.to_string())
             .set("statistics.interval.ms", STATISTICS_EVERY_MS.to_string());
@@ -234,6 +246,12 @@ impl Sasl {
         };
         Ok(Some(Self { mechanism, username: set.sasl_username.clone(), password }))
     }
+}
+
+/// Records that are fetched ahead for each of so many partitions, in KiB.
+pub(super) fn ahead_kib(partitions: usize) -> u32 {
+    let partitions = u32::try_from(partitions).unwrap_or(u32::MAX).max(1);
+    (AHEAD_TOTAL_KIB / partitions).clamp(AHEAD_KIB_MIN, AHEAD_KIB_MAX)
 }
 
 /// Whether the library that is linked has this feature. Asked of itself, so that another build of it needs no change here.
@@ -361,8 +379,8 @@ mod tests {
             ..set()
         };
         let config = Config::new(&set, &binding()).unwrap();
-        assert_eq!(config.member().get("sasl.password"), Some("hush"));
-        assert!(!format!("{config:?}{:?}", config.member()).contains("hush"));
+        assert_eq!(config.member(1).get("sasl.password"), Some("hush"));
+        assert!(!format!("{config:?}{:?}", config.member(1)).contains("hush"));
     }
 
     #[test]
@@ -383,6 +401,15 @@ mod tests {
     #[test]
     fn the_library_takes_every_setting() {
         let config = Config::new(&set(), &binding()).unwrap();
-        config.member().create_native_config().map(|_| ()).unwrap();
+        for partitions in [0, 1, 100_000] {
+            config.member(partitions).create_native_config().map(|_| ()).unwrap();
+        }
+    }
+
+    #[test]
+    fn many_partitions_share_what_is_fetched_ahead() {
+        for (partitions, kib) in [(0, 4_096), (64, 4_096), (128, 2_048), (100_000, 256)] {
+            assert_eq!(ahead_kib(partitions), kib, "{partitions}");
+        }
     }
 }
