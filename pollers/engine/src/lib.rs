@@ -1,46 +1,41 @@
-//! Every decision of polling: when to read, what becomes a batch, when it is sent again, how far the
-//! stream has been settled. Pure.
+//! Every decision of polling: when to read, what becomes a batch, when it is sent again, what is settled
+//! and how far. Pure.
 //!
-//! [`Shard`] is one ordered stream of records bound to one function. Its surface is two functions:
-//! [`Shard::step`] takes one [`Input`] and appends [`Effect`]s, [`Shard::next_deadline`] says when it
-//! wants an [`Input::Tick`] at the latest. Time is an argument; so is the one number that spreads
-//! waits ([`Settings::salt`]). Payload bytes never enter: a record is its length here.
+//! [`Poll`] is one mapping: many shards, one function. Its surface is two functions: [`Poll::step`] takes
+//! one [`Input`] and appends [`Effect`]s, [`Poll::next_deadline`] says when it wants an [`Input::Tick`] at
+//! the latest. Time is an argument; so is the one number that spreads waits ([`Settings::salt`]). Payload
+//! bytes never enter: a record is its length here, a key is a number.
 //!
-//! Invariants of absence: this crate has no dependency, reads no clock, does no I/O, draws no random
-//! number, logs and counts nothing. What happened it tells as a [`Fact`]; what must be done, as an
-//! effect. The numbered invariants of its state are in `invariants.rs`.
+//! Invariants of absence: this crate reads no clock, does no I/O, draws no random number, logs and
+//! counts nothing. What happened it tells as a [`Fact`]; what must be done, as an effect. The numbered
+//! invariants of its state are in `invariants.rs`.
 
 #[macro_use]
 mod transition;
 
 mod backoff;
-mod checkpoint;
 mod effect;
 mod fact;
-mod flight;
-mod gather;
 mod ids;
 mod input;
-mod invariants;
 mod limits;
-mod link;
 mod phase;
-mod run;
+mod poll;
 mod settings;
-mod shard;
 
 pub use backoff::Backoff;
-pub use effect::{Effect, Verdict};
+pub use effect::{Condition, Effect, Failure, Origin, Verdict, WindowMark, WindowPart};
 pub use fact::{Delay, Fact};
-pub use ids::{BatchId, Millis, Sequence, Span};
-pub use input::{Answer, Input, RecordMeta};
+pub use ids::{BatchId, Key, Millis, Records, Sequence, ShardId, Span, Ticket};
+pub use input::{Answer, Input, OpenWindow, ParkedKey, RecordMeta};
 pub use limits::{
     BATCH_BYTES_MAX, BATCH_RECORDS_DEFAULT, BATCH_RECORDS_MAX, BATCH_WINDOW_MS_MAX, BatchLimits,
     OutOfRange,
 };
 pub use phase::Phase;
-pub use settings::Settings;
-pub use shard::Shard;
-
-#[cfg(test)]
-mod tests;
+pub use poll::Poll;
+pub use settings::{
+    Exhausted, LOOKAHEAD_RECORDS_DEFAULT, LOOKAHEAD_RECORDS_MAX, MAXIMUM_CONCURRENCY_DEFAULT,
+    Order, PARK_RECORDS_MAX, Ramp, RetriedBy, Settings, Settling, UNPARK_RECORDS_MAX,
+    WINDOW_IDLE_MS, WINDOW_STATE_BYTES_MAX, WindowStart,
+};
