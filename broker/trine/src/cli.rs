@@ -10,6 +10,7 @@ use crate::commands::completions::CompletionsArguments;
 use crate::commands::function::FunctionCommand;
 use crate::commands::invocation::InvocationCommand;
 use crate::commands::invoke::InvokeArguments;
+use crate::commands::poller::PollerArguments;
 use crate::commands::serve::ServeArguments;
 use crate::connection::BrokerUrl;
 use crate::demo::DemoArguments;
@@ -78,6 +79,8 @@ pub(crate) enum Command {
     /// Look at a running broker; move its virtual time.
     #[command(subcommand)]
     Broker(BrokerCommand),
+    /// Read streams and queues for a broker that runs elsewhere, until a signal ends it.
+    Poller(PollerArguments),
     /// Load a function and print throughput and latency.
     Bench(BenchArguments),
     /// Print completions for a shell.

@@ -16,24 +16,16 @@ mod transition;
 mod backoff;
 mod effect;
 mod fact;
-mod filter;
 mod ids;
-mod json;
 mod input;
 mod limits;
 mod phase;
 mod poll;
 mod settings;
-mod source_kind;
 
 pub use backoff::Backoff;
 pub use effect::{Condition, Effect, Failure, Origin, Verdict, WindowMark, WindowPart};
 pub use fact::{Delay, Fact};
-/// Filter criteria (LS 4.4).
-pub use filter::{
-    FILTER_CHARS_MAX, FILTER_COMBINATIONS_MAX, FILTERS_MAX, Filterable, Filters, InvalidPattern,
-};
-pub use source_kind::SourceKind;
 pub use ids::{BatchId, Key, Millis, Records, Sequence, ShardId, Span, Ticket};
 pub use input::{Answer, Input, OpenWindow, ParkedKey, RecordMeta};
 pub use limits::{

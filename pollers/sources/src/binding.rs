@@ -28,14 +28,14 @@ pub enum Start {
     AtTimestamp(i64),
 }
 
-/// Passwords by name: from the poller's configuration, or else from the environment variable `TRINE_SECRET_NAME`.
+/// Passwords by name: what the embedding program gave, or else the environment variable `TRINE_SECRET_NAME`.
 #[derive(Clone, Default)]
 pub struct Secrets {
     configured: Arc<BTreeMap<String, String>>,
 }
 
 impl Secrets {
-    /// With those that the poller's configuration holds.
+    /// With those that the embedding program gives.
     #[must_use]
     pub fn new(configured: BTreeMap<String, String>) -> Self {
         Self { configured: Arc::new(configured) }
@@ -53,7 +53,7 @@ impl Secrets {
         let found = self.configured.get(name).cloned().or_else(|| std::env::var(&variable).ok());
         found.map(Some).ok_or_else(|| {
             let says = format!(
-                "the secret \"{name}\" is not known to this poller: set {variable} or enter it under [secret] in its configuration"
+                "the secret \"{name}\" is not known to this poller: set the environment variable {variable}"
             );
             SourceError::new(crate::Problem::Authentication, says)
         })
