@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 
 use super::conversation;
-use crate::failure::Outcome;
+use crate::failure::{Failure, Outcome};
 
 /// A call without parameters that every account may make.
 pub(super) struct Call {
@@ -24,9 +24,13 @@ pub(super) const STREAMS: Call =
 /// Ready is who answers 200.
 pub(super) fn ask(address: SocketAddr, call: &Call) -> Outcome {
     let words = request(address, call);
-    conversation::hear(address, words.as_bytes(), |heard| {
-        heard.starts_with(b"HTTP/1.1 200").then_some(())
-    })
+    let status = conversation::hear(address, words.as_bytes(), |heard| {
+        conversation::between(heard, "HTTP/1.1 ", '\n')
+    })?;
+    match status.starts_with("200") {
+        true => Ok(()),
+        false => Err(Failure::new(format!("{} is answered with {status}", call.target))),
+    }
 }
 
 fn request(address: SocketAddr, call: &Call) -> String {

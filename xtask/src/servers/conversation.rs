@@ -10,11 +10,11 @@ use crate::failure::{During, Failure, Outcome};
 const LIMIT: Duration = Duration::from_secs(5);
 const ANSWER_MAX: usize = 64 * 1024;
 
-/// Says `words` and reads until `enough` is found in what was heard.
+/// Says `words` and reads until `answer` makes something of what was heard.
 pub(super) fn hear<T>(
     address: SocketAddr,
     words: &[u8],
-    enough: impl Fn(&[u8]) -> Option<T>,
+    answer: impl Fn(&[u8]) -> Option<Outcome<T>>,
 ) -> Outcome<T> {
     let mut stream = TcpStream::connect_timeout(&address, LIMIT).during(address)?;
     stream.set_read_timeout(Some(LIMIT)).during(address)?;
@@ -24,23 +24,23 @@ pub(super) fn hear<T>(
     while heard.len() < ANSWER_MAX {
         let length = stream.read(&mut chunk).during(address)?;
         heard.extend_from_slice(&chunk[..length]);
-        if let Some(found) = enough(&heard) {
-            return Ok(found);
+        if let Some(answer) = answer(&heard) {
+            return answer;
         }
         if length == 0 {
             break;
         }
     }
     let heard = String::from_utf8_lossy(&heard).chars().take(200).collect::<String>();
-    Err(Failure::new(format!("{address} answers otherwise than expected: {heard}")))
+    Err(Failure::new(format!("{address} does not answer to the end: {heard}")))
 }
 
-/// What stands in `heard` between `before` and `after`, as text.
-pub(super) fn between(heard: &[u8], before: &str, after: char) -> Option<String> {
+/// What stands in `heard` between `before` and `after`, as text, once it is there.
+pub(super) fn between(heard: &[u8], before: &str, after: char) -> Option<Outcome<String>> {
     let heard = String::from_utf8_lossy(heard);
     let (_, rest) = heard.split_once(before)?;
     let (found, _) = rest.split_once(after)?;
-    Some(found.trim().to_owned())
+    Some(Ok(found.trim().to_owned()))
 }
 
 #[cfg(test)]

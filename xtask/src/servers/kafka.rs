@@ -9,7 +9,7 @@ use std::process::Command;
 use super::product::Fetched;
 use super::site::Site;
 use super::{conversation, java};
-use crate::failure::Outcome;
+use crate::failure::{Failure, Outcome};
 use crate::process;
 use crate::tools::{self, Cache, Jars};
 
@@ -37,6 +37,13 @@ share.coordinator.state.topic.num.partitions=1
 log.cleaner.dedupe.buffer.size=2097152
 ";
 
+/// Length 17; request 3 of version 0; correlation 1; a client called `ask`; no topics, which means all. The answer begins
+/// with length, correlation, and the number of brokers in four bytes.
+const METADATA: &[u8] = b"\0\0\0\x11\0\x03\0\0\0\0\0\x01\0\x03ask\0\0\0\0";
+/// Length 18; request 10 of version 0; correlation 1; a client called `ask`; a group of that name. The answer begins with
+/// length, correlation, and an error in two bytes.
+const COORDINATOR: &[u8] = b"\0\0\0\x12\0\x0a\0\0\0\0\0\x01\0\x03ask\0\x03ask";
+
 #[derive(Debug)]
 pub(super) struct Kafka(Jars);
 
@@ -63,15 +70,22 @@ impl Fetched for Kafka {
         vec![kafka]
     }
 
-    /// Asks for metadata: ready is a broker that knows itself.
+    /// Ready is a broker that knows itself and has where groups keep their offsets: the first group that asks would wait
+    /// for seconds.
     fn greet(&self, address: SocketAddr) -> Outcome<String> {
-        // Length 17; request 3 (metadata), version 0; correlation 1; a client id of three letters; no topics: all.
-        let words = b"\0\0\0\x11\0\x03\0\0\0\0\0\x01\0\x03ask\0\0\0\0";
-        conversation::hear(address, words, |heard| {
-            // Length, correlation, number of brokers.
-            let brokers = heard.get(8..12)?;
-            (brokers != [0; 4]).then(|| self.0.version.clone())
-        })
+        let brokers = conversation::hear(address, METADATA, |heard| {
+            heard.get(8..12)?.first_chunk().map(|n| Ok(i32::from_be_bytes(*n)))
+        })?;
+        if brokers == 0 {
+            return Err(Failure::new("the broker does not know itself yet"));
+        }
+        let error = conversation::hear(address, COORDINATOR, |heard| {
+            heard.get(8..10)?.first_chunk().map(|n| Ok(i16::from_be_bytes(*n)))
+        })?;
+        match error {
+            0 => Ok(self.0.version.clone()),
+            error => Err(Failure::new(format!("no coordinator of groups yet: error {error}"))),
+        }
     }
 }
 

@@ -44,7 +44,7 @@ impl Fetched for Nats {
     }
 
     fn greet(&self, address: SocketAddr) -> Outcome<String> {
-        conversation::hear(address, b"", version)
+        conversation::hear(address, b"", |heard| version(heard).map(Ok))
     }
 }
 

@@ -85,7 +85,7 @@ impl Fetched for RabbitMq {
 
     /// Opens AMQP 0-9-1 and reads what the server starts with.
     fn greet(&self, address: SocketAddr) -> Outcome<String> {
-        conversation::hear(address, b"AMQP\0\0\x09\x01", version)
+        conversation::hear(address, b"AMQP\0\0\x09\x01", |heard| version(heard).map(Ok))
     }
 }
 
