@@ -18,7 +18,8 @@ const CLIENTS: usize = 0;
 const CONTROLLER: usize = 1;
 /// Any will do: a cluster of one meets no other.
 const CLUSTER: &str = "AAAAAAAAAAAAAAAAAAAAAQ";
-/// What is the same everywhere. One partition for what Kafka keeps itself is enough for tests and quick to load.
+/// What is the same everywhere. A broker that was killed is not let in again before its session has ended, so that is
+/// short. One partition for what Kafka keeps itself is enough for tests and quick to load.
 const SETTINGS: &str = "\
 process.roles=broker,controller
 node.id=1
@@ -34,6 +35,8 @@ transaction.state.log.num.partitions=1
 share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 share.coordinator.state.topic.num.partitions=1
+broker.session.timeout.ms=4000
+broker.heartbeat.interval.ms=1000
 log.cleaner.dedupe.buffer.size=2097152
 ";
 

@@ -29,7 +29,7 @@ pub enum Product {
 }
 
 /// What is asked of the file of a server, once it was fetched.
-pub(super) trait Fetched: Debug + Send {
+pub(super) trait Fetched: Debug + Send + Sync {
     /// How many ports it needs; the first is the one that clients use.
     fn ports(&self) -> usize {
         1

@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Mutex;
 
 use super::apt::Apt;
 use super::cache::Cache;
@@ -65,12 +66,16 @@ pub(super) fn ensure(program: &str, version_argument: &str, package: &str) -> Ou
     runs.or_else(|error| install(package).map_err(|why| Failure::new(format!("{error}; {why}"))))
 }
 
+/// Held while something is installed: apt itself refuses where it could wait.
+static INSTALLING: Mutex<()> = Mutex::new(());
+
 /// Installs `package` on the system; only root can.
 pub(super) fn install(package: &str) -> Outcome {
     let root = process::capture(Command::new("id").arg("-u"))?.trim() == "0";
     if !root {
         return Err(Failure::new(format!("as root: apt-get install {package}")));
     }
+    let _turn = INSTALLING.lock();
     eprintln!("installing the Debian package {package}");
     // An index that is there and slightly old may do, so a failed update is not the end.
     let _ = process::capture(Command::new("apt-get").args(["update", "--quiet"]));
