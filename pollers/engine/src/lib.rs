@@ -14,14 +14,36 @@
 mod transition;
 
 mod backoff;
+mod checkpoint;
+mod context;
 mod effect;
+mod ending;
 mod fact;
+mod failures;
+mod flight;
+mod gate;
+mod gather;
 mod ids;
 mod input;
+mod invariants;
+mod lanes;
+mod lease;
+mod ledger;
 mod limits;
+mod link;
+mod outcome;
+mod park;
+mod permits;
 mod phase;
 mod poll;
+mod ramp;
+mod receive;
+mod run;
 mod settings;
+mod settle;
+mod shard;
+mod turn;
+mod window;
 
 pub use backoff::Backoff;
 pub use effect::{Condition, Effect, Failure, Origin, Verdict, WindowMark, WindowPart};

@@ -1,6 +1,8 @@
 //! What a shard does or waits for now, in one word, for people and for `describe`. It decides nothing.
 
-use crate::Millis;
+use crate::run::Run;
+use crate::shard::Shard;
+use crate::{Millis, Poll};
 
 /// What a shard does now. The first that applies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,4 +47,49 @@ pub enum Phase {
     Finishing,
     /// It reads, and has nothing.
     Polling,
+}
+
+impl Phase {
+    pub(crate) fn of(poll: &Poll, shard: &Shard) -> Self {
+        if shard.is_ending() {
+            return Self::Ending;
+        }
+        if let Some(probe_at) = poll.permits.probe_at() {
+            return Self::Throttled { probe_at };
+        }
+        if shard.running > 0 {
+            return Self::Invoking { batches: shard.running };
+        }
+        if poll.run == Run::Paused {
+            return Self::Paused;
+        }
+        Self::of_waiting(poll, shard)
+    }
+
+    fn of_waiting(poll: &Poll, shard: &Shard) -> Self {
+        let first = shard.waiting.first().map(|(until, _)| *until);
+        if let Some(retry_at) = first.filter(|until| *until > poll.now) {
+            return Self::Retrying { retry_at };
+        }
+        if first.is_some() || (poll.permits.free() == 0 && shard.lanes.ready_records() > 0) {
+            return Self::WaitingForConcurrency;
+        }
+        if !shard.failures.is_empty() {
+            return Self::Delivering;
+        }
+        if shard.parks.is_parking() {
+            return Self::Parking;
+        }
+        if shard.ledger.room(poll.settings.lookahead_records_max) == 0 {
+            return Self::Settling;
+        }
+        if !poll.link.is_up() {
+            return Self::SourceDown { retry_at: poll.link.until() };
+        }
+        match (shard.lanes.ready_records(), shard.has_ended()) {
+            (0, false) => Self::Polling,
+            (0, true) => Self::Finishing,
+            _ => Self::Gathering,
+        }
+    }
 }

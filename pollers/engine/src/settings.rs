@@ -211,7 +211,9 @@ impl Settings {
         let windowed = self.tumbling_window_ms.is_some();
         let order = if windowed { Order::Shard } else { self.order };
         let one = matches!(order, Order::Shard);
+        let state_bytes = if windowed { WINDOW_STATE_BYTES_MAX } else { 0 };
         Self {
+            batch: self.batch.with_room_for(state_bytes),
             order,
             batches_per_shard_max: if one { 1 } else { self.batches_per_shard_max.max(1) },
             maximum_concurrency: self.maximum_concurrency.max(1),

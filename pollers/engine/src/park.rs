@@ -1,0 +1,427 @@
+//! Keys whose records are set aside, and the way back. It does not know why a key was parked.
+//!
+//! ```text
+//! Following  --park-->        Telling    effect Park; the key's records go behind those parked before
+//! Telling    --parked-->      Following
+//! Telling    --failed-->      Waiting
+//! Waiting    --due-->         Telling    effect Park, the same again
+//! Waiting    --end-->         Following  the shard ends: these records come again
+//! Parked     --unpark-->      Returning  its oldest records are in hand again
+//! Returning  --ended-->       Parked     they have ended; newer ones are parked behind them
+//! Returning  --failed-->      Parked     the function failed again: the rest stays parked
+//! Returning  --free-->        Free       nothing is parked any more: new records flow as those of any key
+//! ```
+//!
+//! The first four lines are about records on their way into the park, the rest about the key. While a key is
+//! parked, also while it returns, its new records are parked behind the others: order is kept. A
+//! key is free when the last parked record has ended, though newer ones may still wait to be set aside.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use crate::ledger::{Ledger, List};
+use crate::{
+    Backoff, BatchId, BatchLimits, Key, Millis, PARK_RECORDS_MAX, RecordMeta, Records, Sequence,
+    Ticket, UNPARK_RECORDS_MAX,
+};
+
+#[derive(Debug, Default)]
+pub(crate) struct Parks {
+    keys: BTreeMap<Key, Park>,
+    tickets: BTreeMap<Ticket, Key>,
+    /// Keys of which something may have to be asked for.
+    changed: BTreeSet<Key>,
+    /// Keys that wait to ask again, by time.
+    waits: BTreeSet<(Millis, Key)>,
+    /// Keys that may have returned records for a batch.
+    returning: BTreeSet<Key>,
+}
+
+#[derive(Debug)]
+struct Park {
+    /// Records that are to be set aside.
+    list: List,
+    parking: Option<Parking>,
+    /// The batch that the next records failed in.
+    failed: Option<BatchId>,
+    /// How many records are parked durably.
+    durable: u64,
+    /// Records that came back and were not settled.
+    returned: VecDeque<Returned>,
+    next_returned: u64,
+    /// A batch of returned records is under way or waits.
+    is_sent: bool,
+    /// Returned records that have ended and were not told to anyone.
+    ended: u64,
+    settling: Option<Settling>,
+    failures: u32,
+}
+
+#[derive(Debug)]
+struct Parking {
+    ticket: Ticket,
+    records: Vec<Sequence>,
+    failed: Option<BatchId>,
+    until: Option<Millis>,
+}
+
+#[derive(Debug)]
+struct Settling {
+    ticket: Ticket,
+    count: u64,
+    until: Option<Millis>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Returned {
+    record: Sequence,
+    bytes: u64,
+    arrived_at: Millis,
+    is_sent: bool,
+    has_ended: bool,
+}
+
+/// Something to be asked for now.
+#[derive(Debug)]
+pub(crate) enum Ask {
+    Park { ticket: Ticket, key: Key, records: Records, failed: Option<BatchId> },
+    Settle { ticket: Ticket, key: Key, count: u64 },
+}
+
+/// What became of a key.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
+    Unchanged,
+    /// No record of it is in hand any more.
+    Ended {
+        left: u64,
+        done: bool,
+    },
+}
+
+impl Park {
+    const fn new(durable: u64) -> Self {
+        Self {
+            list: List::EMPTY,
+            parking: None,
+            failed: None,
+            durable,
+            returned: VecDeque::new(),
+            next_returned: 0,
+            is_sent: false,
+            ended: 0,
+            settling: None,
+            failures: 0,
+        }
+    }
+
+    fn is_returning(&self) -> bool {
+        !self.returned.is_empty() || self.ended > 0 || self.settling.is_some() || self.is_sent
+    }
+
+    fn wait(&mut self, now: Millis, backoff: Backoff, salt: u64) -> Millis {
+        self.failures = self.failures.saturating_add(1);
+        now.saturating_add(backoff.wait_ms(self.failures, salt))
+    }
+}
+
+impl Parks {
+    pub(crate) fn open(&mut self, key: Key, records: u64) {
+        self.keys.insert(key, Park::new(records));
+    }
+
+    pub(crate) fn is_parked(&self, key: Key) -> bool {
+        self.keys.contains_key(&key)
+    }
+
+    /// How many records are parked under a key.
+    pub(crate) fn durable(&self, key: Key) -> u64 {
+        self.keys.get(&key).map_or(0, |park| park.durable)
+    }
+
+    /// Whether records have come back, or end, that are not forgotten.
+    pub(crate) fn is_returning(&self) -> bool {
+        self.keys.values().any(Park::is_returning)
+    }
+
+    /// Parks a key because of a batch. `false`: it was parked already.
+    pub(crate) fn park(&mut self, key: Key, batch: BatchId) -> bool {
+        let is_new = !self.is_parked(key);
+        let park = self.keys.entry(key).or_insert_with(|| Park::new(0));
+        park.failed.get_or_insert(batch);
+        self.changed.insert(key);
+        is_new
+    }
+
+    /// Adds a record that is to be set aside behind the others of its key.
+    pub(crate) fn push(&mut self, ledger: &mut Ledger, key: Key, record: Sequence) {
+        if let Some(park) = self.keys.get_mut(&key)
+            && ledger.divert(record)
+        {
+            ledger.push(&mut park.list, record);
+            self.changed.insert(key);
+        }
+    }
+
+    /// What is to be asked for now; `ticket` is used up if it is in it.
+    pub(crate) fn due(&mut self, now: Millis, ledger: &Ledger, ticket: Ticket) -> Option<Ask> {
+        while let Some(&(until, key)) = self.waits.first().filter(|(until, _)| *until <= now) {
+            self.waits.remove(&(until, key));
+            self.changed.insert(key);
+        }
+        while let Some(&key) = self.changed.first() {
+            let park = self.keys.get_mut(&key);
+            if let Some(ask) = park.and_then(|park| park.due(now, ledger, ticket, key)) {
+                let (Ask::Park { ticket, .. } | Ask::Settle { ticket, .. }) = ask;
+                self.tickets.insert(ticket, key);
+                return Some(ask);
+            }
+            self.changed.remove(&key);
+        }
+        None
+    }
+
+    /// Records that are parked now, and their key. `None`: nobody waits for this.
+    pub(crate) fn parked(&mut self, ticket: Ticket) -> Option<(Key, Vec<Sequence>)> {
+        let key = *self.tickets.get(&ticket)?;
+        let park = self.keys.get_mut(&key)?;
+        let parking = park.parking.take_if(|parking| parking.ticket == ticket)?;
+        transition!("Telling --parked--> Following");
+        self.tickets.remove(&ticket);
+        park.durable += parking.records.len() as u64;
+        park.failures = 0;
+        self.changed.insert(key);
+        Some((key, parking.records))
+    }
+
+    /// When it is tried again. `None`: nobody waits for this.
+    pub(crate) fn park_failed(
+        &mut self,
+        now: Millis,
+        ticket: Ticket,
+        backoff: Backoff,
+        salt: u64,
+    ) -> Option<(Key, Millis)> {
+        let key = *self.tickets.get(&ticket)?;
+        let park = self.keys.get_mut(&key)?;
+        let until = park.wait(now, backoff, salt);
+        let parking = park.parking.as_mut().filter(|parking| parking.ticket == ticket)?;
+        transition!("Telling --failed--> Waiting");
+        parking.until = Some(until);
+        self.waits.insert((until, key));
+        Some((key, until))
+    }
+
+    /// Records come back. `false`: too many, none was taken.
+    pub(crate) fn unpark(&mut self, key: Key, dropped: u64, records: &[RecordMeta]) -> bool {
+        let park = self.keys.entry(key).or_insert_with(|| Park::new(0));
+        let in_hand = park.returned.len() as u64;
+        let known = dropped + in_hand + park.ended + records.len() as u64;
+        if in_hand + records.len() as u64 > UNPARK_RECORDS_MAX {
+            return false;
+        }
+        transition!("Parked --unpark--> Returning");
+        park.durable = park.durable.max(known) - dropped;
+        for meta in records {
+            let record = Sequence(park.next_returned);
+            park.next_returned += 1;
+            let RecordMeta { bytes, arrived_at, .. } = *meta;
+            let (is_sent, has_ended) = (false, false);
+            park.returned.push_back(Returned { record, bytes, arrived_at, is_sent, has_ended });
+        }
+        self.returning.insert(key);
+        true
+    }
+
+    /// A key whose returned records wait for a batch, and whose lane `is_free`.
+    pub(crate) fn waiting(&mut self, mut is_free: impl FnMut(Key) -> bool) -> Option<Key> {
+        self.returning.iter().copied().find(|key| is_free(*key))
+    }
+
+    /// Takes returned records for a batch.
+    pub(crate) fn take(&mut self, key: Key, limits: &BatchLimits) -> Vec<Sequence> {
+        let Some(park) = self.keys.get_mut(&key) else { return Vec::new() };
+        let (mut records, mut bytes) = (Vec::new(), 0_u64);
+        for returned in park.returned.iter_mut().filter(|returned| !returned.is_sent) {
+            bytes = bytes.saturating_add(returned.bytes + u64::from(!records.is_empty()));
+            let full = records.len() as u64 >= u64::from(limits.records_max());
+            if !records.is_empty() && (full || bytes > limits.records_bytes_max()) {
+                break;
+            }
+            returned.is_sent = true;
+            records.push(returned.record);
+        }
+        park.is_sent = !records.is_empty();
+        self.returning.remove(&key);
+        records
+    }
+
+    pub(crate) fn arrived_at(&self, key: Key, record: Sequence) -> Option<Millis> {
+        let returned = &self.keys.get(&key)?.returned;
+        let at = returned.binary_search_by_key(&record, |returned| returned.record).ok()?;
+        Some(returned[at].arrived_at)
+    }
+
+    /// A returned record has ended.
+    pub(crate) fn ended(&mut self, key: Key, record: Sequence) {
+        let Some(park) = self.keys.get_mut(&key) else { return };
+        if let Ok(at) = park.returned.binary_search_by_key(&record, |returned| returned.record) {
+            park.returned[at].has_ended = true;
+        }
+        while park.returned.front().is_some_and(|returned| returned.has_ended) {
+            park.returned.pop_front();
+            park.ended += 1;
+            self.changed.insert(key);
+        }
+    }
+
+    /// The batch of returned records is over.
+    pub(crate) fn batch_over(&mut self, key: Key) {
+        if let Some(park) = self.keys.get_mut(&key) {
+            park.is_sent = false;
+            if park.returned.iter().any(|returned| !returned.is_sent) {
+                self.returning.insert(key);
+            }
+        }
+    }
+
+    /// The function failed again on a returned record: those that have not ended stay parked.
+    pub(crate) fn failed_again(&mut self, key: Key) -> Turn {
+        let Some(park) = self.keys.get_mut(&key) else { return Turn::Unchanged };
+        transition!("Returning --failed--> Parked");
+        park.returned.clear();
+        park.is_sent = false;
+        self.returning.remove(&key);
+        Turn::Ended { left: park.durable - park.ended, done: false }
+    }
+
+    /// The park has forgotten returned records. `None`: nobody waits for this.
+    pub(crate) fn settled(&mut self, ticket: Ticket) -> Option<Key> {
+        let key = *self.tickets.get(&ticket)?;
+        let park = self.keys.get_mut(&key)?;
+        let settling = park.settling.take_if(|settling| settling.ticket == ticket)?;
+        self.tickets.remove(&ticket);
+        park.durable = park.durable.saturating_sub(settling.count);
+        park.failures = 0;
+        self.changed.insert(key);
+        Some(key)
+    }
+
+    /// When it is told again. `None`: nobody waits for this.
+    pub(crate) fn settle_failed(
+        &mut self,
+        now: Millis,
+        ticket: Ticket,
+        backoff: Backoff,
+        salt: u64,
+    ) -> Option<Millis> {
+        let key = *self.tickets.get(&ticket)?;
+        let park = self.keys.get_mut(&key)?;
+        let until = park.wait(now, backoff, salt);
+        let settling = park.settling.as_mut().filter(|settling| settling.ticket == ticket)?;
+        settling.until = Some(until);
+        self.waits.insert((until, key));
+        settling.until
+    }
+
+    /// Whether a key has come to the end of its way back, and the records that flow again if it is free.
+    pub(crate) fn turn(&mut self, key: Key) -> (Turn, List) {
+        let Some(park) = self.keys.get_mut(&key) else { return (Turn::Unchanged, List::EMPTY) };
+        if park.is_returning() {
+            return (Turn::Unchanged, List::EMPTY);
+        }
+        let left = park.durable;
+        if left > 0 || park.parking.is_some() {
+            transition!("Returning --ended--> Parked");
+            return (Turn::Ended { left, done: true }, List::EMPTY);
+        }
+        transition!("Returning --free--> Free");
+        let list = park.list;
+        self.keys.remove(&key);
+        (Turn::Ended { left, done: true }, list)
+    }
+
+    /// Gives up what is not under way: records that wait to be set aside, and those that came back.
+    pub(crate) fn give_up(&mut self, ledger: &Ledger) -> Vec<Sequence> {
+        let mut records = Vec::new();
+        for park in self.keys.values_mut() {
+            if let Some(parking) = park.parking.take_if(|parking| parking.until.is_some()) {
+                transition!("Waiting --end--> Following");
+                records.extend(parking.records);
+            }
+            while let Some(record) = ledger.pop_front(&mut park.list) {
+                records.push(record);
+            }
+            park.settling = park.settling.take().filter(|settling| settling.until.is_none());
+            park.returned.retain(|returned| returned.is_sent);
+        }
+        records
+    }
+
+    /// All records of the source that wait to be set aside are void.
+    pub(crate) fn forget(&mut self) {
+        for park in self.keys.values_mut() {
+            park.list = List::EMPTY;
+            park.parking = park.parking.take().filter(|parking| parking.until.is_none());
+        }
+    }
+
+    pub(crate) fn is_telling(&self) -> bool {
+        let telling = |park: &Park| {
+            park.parking.as_ref().is_some_and(|parking| parking.until.is_none())
+                || park.settling.as_ref().is_some_and(|settling| settling.until.is_none())
+        };
+        self.keys.values().any(telling)
+    }
+
+    /// Records that are to be set aside, or are being.
+    pub(crate) fn waiting_records(&self) -> u64 {
+        let parking = |park: &Park| park.parking.as_ref().map_or(0, |p| p.records.len() as u64);
+        self.keys.values().map(|park| park.list.count + parking(park)).sum()
+    }
+
+    /// Whether records wait to be set aside.
+    pub(crate) fn is_parking(&self) -> bool {
+        self.keys.values().any(|park| park.parking.is_some() || park.list.count > 0)
+    }
+
+    pub(crate) fn until(&self) -> Option<Millis> {
+        self.waits.first().map(|(until, _)| *until)
+    }
+}
+
+impl Park {
+    fn due(&mut self, now: Millis, ledger: &Ledger, ticket: Ticket, key: Key) -> Option<Ask> {
+        if let Some(parking) = &mut self.parking {
+            if parking.until.is_some_and(|until| until <= now) {
+                transition!("Waiting --due--> Telling");
+                parking.until = None;
+                let records = parking.records.iter().copied().collect();
+                let (ticket, failed) = (parking.ticket, parking.failed);
+                return Some(Ask::Park { ticket, key, records, failed });
+            }
+        } else if self.list.count > 0 {
+            transition!("Following --park--> Telling");
+            let mut records = Vec::new();
+            while (records.len() as u64) < PARK_RECORDS_MAX
+                && let Some(record) = ledger.pop_front(&mut self.list)
+            {
+                records.push(record);
+            }
+            let failed = self.failed.take();
+            let told = records.iter().copied().collect();
+            self.parking = Some(Parking { ticket, records, failed, until: None });
+            return Some(Ask::Park { ticket, key, records: told, failed });
+        }
+        if let Some(settling) = &mut self.settling {
+            if settling.until.is_some_and(|until| until <= now) {
+                settling.until = None;
+                return Some(Ask::Settle { ticket: settling.ticket, key, count: settling.count });
+            }
+        } else if self.ended > 0 {
+            let count = std::mem::take(&mut self.ended);
+            self.settling = Some(Settling { ticket, count, until: None });
+            return Some(Ask::Settle { ticket, key, count });
+        }
+        None
+    }
+}
