@@ -17,21 +17,28 @@ mod backoff;
 mod checkpoint;
 mod effect;
 mod fact;
+mod filter;
 mod flight;
 mod gather;
 mod ids;
 mod input;
 mod invariants;
+mod json;
 mod limits;
 mod link;
 mod phase;
 mod run;
 mod settings;
 mod shard;
+mod source_kind;
 
 pub use backoff::Backoff;
 pub use effect::{Effect, Verdict};
 pub use fact::{Delay, Fact};
+/// Filter criteria (LS 4.4).
+pub use filter::{
+    FILTER_CHARS_MAX, FILTER_COMBINATIONS_MAX, FILTERS_MAX, Filterable, Filters, InvalidPattern,
+};
 pub use ids::{BatchId, Millis, Sequence, Span};
 pub use input::{Answer, Input, RecordMeta};
 pub use limits::{
@@ -41,6 +48,8 @@ pub use limits::{
 pub use phase::Phase;
 pub use settings::Settings;
 pub use shard::Shard;
+/// What a mapping can read.
+pub use source_kind::SourceKind;
 
 #[cfg(test)]
 mod tests;
