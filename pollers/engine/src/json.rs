@@ -122,6 +122,14 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Reads any value and gives its text.
+    pub(crate) fn raw(&mut self) -> Result<&'a str, Malformed> {
+        self.kind()?;
+        let start = self.at;
+        self.skip()?;
+        Ok(&self.text[start..self.at])
+    }
+
     /// Nothing is left but white space.
     pub(crate) fn end(&mut self) -> Result<(), Malformed> {
         match self.next_byte() {
@@ -345,6 +353,7 @@ mod tests {
     #[test]
     fn numbers_and_texts_come_as_they_were_written() {
         assert_eq!(Reader::new(" 3.0e2 ").scalar(), Ok(Scalar::Number("3.0e2")));
+        assert_eq!(Reader::new(" [1, {\"a\" : 2}] ").raw(), Ok("[1, {\"a\" : 2}]"));
         let says = Reader::new("{\"a\" 1}").skip().unwrap_err().to_string();
         assert_eq!(says, "no valid JSON: expected a colon at byte 5");
     }

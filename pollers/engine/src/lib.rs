@@ -13,6 +13,7 @@
 #[macro_use]
 mod transition;
 
+mod answer;
 mod backoff;
 mod checkpoint;
 mod effect;
@@ -32,6 +33,8 @@ mod settings;
 mod shard;
 mod source_kind;
 
+/// What a function says of a batch (LS 4.5, 4.6, 4.8).
+pub use answer::{BatchAnswer, ItemId, WINDOW_STATE_BYTES_MAX, WindowAnswer, WindowState};
 pub use backoff::Backoff;
 pub use effect::{Effect, Verdict};
 pub use fact::{Delay, Fact};
