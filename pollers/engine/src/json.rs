@@ -167,10 +167,9 @@ impl<'a> Reader<'a> {
         let start = self.at;
         let mut escaped = false;
         loop {
-            // Most bytes mean nothing; stepping over them in one go halves the time of a filter.
             let rest = &self.text.as_bytes()[self.at..];
-            let means_something = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..0x20);
-            self.at += rest.iter().position(means_something).unwrap_or(rest.len());
+            let plain = rest.iter().position(|byte| MEANS_SOMETHING[usize::from(*byte)]);
+            self.at += plain.unwrap_or(rest.len());
             match self.byte() {
                 Some(b'"') => break,
                 Some(b'\\') => {
@@ -264,6 +263,19 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// Bytes that mean something in a string.
+const MEANS_SOMETHING: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut control = 0;
+    while control < 0x20 {
+        table[control] = true;
+        control += 1;
+    }
+    table[b'"' as usize] = true;
+    table[b'\\' as usize] = true;
+    table
+};
+
 /// `raw` without its escapes, which were checked. Half of a surrogate pair, which the grammar allows and
 /// text cannot hold, becomes U+FFFD.
 fn unescape(raw: &str) -> String {
@@ -341,7 +353,7 @@ mod tests {
     #[test]
     fn numbers_and_texts_come_as_they_were_written() {
         assert_eq!(Reader::new(" 3.0e2 ").scalar(), Ok(Scalar::Number("3.0e2")));
-        assert_eq!(Reader::new("[1, {\"a\" : 2}] ").raw(), Ok("[1, {\"a\" : 2}]"));
+        assert_eq!(Reader::new(" [1, {\"a\" : 2}] ").raw(), Ok("[1, {\"a\" : 2}]"));
         let says = Reader::new("{\"a\" 1}").skip().unwrap_err().to_string();
         assert_eq!(says, "no valid JSON: expected a colon at byte 5");
     }
@@ -361,9 +373,9 @@ mod tests {
         #[test]
         fn strings_are_what_was_written(text in any::<String>()) {
             let json = serde_json::to_string(&text).unwrap();
-            prop_assert_eq!(text_of(&json), text.clone());
+            prop_assert_eq!(&text_of(&json), &text);
             let escaped: String = text.encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect();
-            prop_assert_eq!(text_of(&format!("\"{escaped}\"")), text);
+            prop_assert_eq!(&text_of(&format!("\"{escaped}\"")), &text);
         }
     }
 }

@@ -13,6 +13,7 @@
 #[macro_use]
 mod transition;
 
+mod answer;
 mod backoff;
 mod checkpoint;
 mod context;
@@ -20,6 +21,7 @@ mod effect;
 mod ending;
 mod fact;
 mod failures;
+mod filter;
 mod flight;
 mod gate;
 mod gather;
@@ -29,6 +31,7 @@ mod invariants;
 mod lanes;
 mod lease;
 mod ledger;
+mod json;
 mod limits;
 mod link;
 mod outcome;
@@ -44,10 +47,17 @@ mod settle;
 mod shard;
 mod turn;
 mod window;
+mod source_kind;
 
+/// What a function says of a batch (LS 4.5, 4.6, 4.8).
+pub use answer::{BatchAnswer, ItemId, WindowAnswer, WindowState};
 pub use backoff::Backoff;
 pub use effect::{Condition, Effect, Failure, Origin, Verdict, WindowMark, WindowPart};
 pub use fact::{Delay, Fact};
+/// Filter criteria (LS 4.4).
+pub use filter::{
+    FILTER_CHARS_MAX, FILTER_COMBINATIONS_MAX, FILTERS_MAX, Filterable, Filters, InvalidPattern,
+};
 pub use ids::{BatchId, Key, Millis, Records, Sequence, ShardId, Span, Ticket};
 pub use input::{Answer, Input, OpenWindow, ParkedKey, RecordMeta};
 pub use limits::{
@@ -61,3 +71,6 @@ pub use settings::{
     Order, PARK_RECORDS_MAX, Ramp, RetriedBy, Settings, Settling, UNPARK_RECORDS_MAX,
     WINDOW_IDLE_MS, WINDOW_STATE_BYTES_MAX, WindowStart,
 };
+/// What a mapping can read.
+pub use source_kind::SourceKind;
+
