@@ -114,6 +114,12 @@ impl Registry {
             .collect()
     }
 
+    /// All of them, the oldest first.
+    #[must_use]
+    pub fn by_age(&self) -> Vec<MappingView> {
+        self.mappings.values().map(|mapping| self.view(mapping)).collect()
+    }
+
     pub(super) fn view_of(&self, number: u64) -> Option<MappingView> {
         self.mappings.get(&number).map(|mapping| self.view(mapping))
     }
