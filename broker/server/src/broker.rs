@@ -21,6 +21,8 @@ use trine_proto::v1::function_service_client::FunctionServiceClient;
 use trine_proto::v1::function_service_server::FunctionServiceServer;
 use trine_proto::v1::invocation_service_client::InvocationServiceClient;
 use trine_proto::v1::invocation_service_server::InvocationServiceServer;
+use trine_proto::v1::mapping_service_server::MappingServiceServer;
+use trine_proto::v1::poller_service_server::PollerServiceServer;
 use trine_proto::v1::worker_service_server::WorkerServiceServer;
 use trine_store::{Committer, Shard as StoreShard, StoreError};
 
@@ -30,10 +32,14 @@ use crate::edge::admin::AdminEdge;
 use crate::edge::function::FunctionEdge;
 use crate::edge::http;
 use crate::edge::invocation::InvocationEdge;
+use crate::edge::mapping::MappingEdge;
+use crate::edge::poller::PollerEdge;
 use crate::edge::session::SessionEdge;
 use crate::front::{CONNECTION_WINDOW_BYTES, Front, STREAM_WINDOW_BYTES, serve};
 use crate::lanes::Lanes;
 use crate::listener::{Inside, Listener, ListeningSocket};
+use crate::mappings::message::{MappingsHandle, Message as MappingMessage};
+use crate::mappings::{self, MAPPING_SHARD, Mappings};
 use crate::metrics::{Metrics, Start};
 use crate::options::BrokerOptions;
 use crate::shard::deliveries::{Deliveries, DeliveryErrors, Way};
@@ -61,6 +67,7 @@ pub struct Broker {
     functions: FunctionServiceClient<Channel>,
     invocations: InvocationServiceClient<Channel>,
     shard: ShardHandle,
+    mappings: MappingsHandle,
     ready: Readiness,
     stop: watch::Sender<bool>,
     server: JoinHandle<()>,
@@ -140,10 +147,15 @@ impl Broker {
         let lanes = Lanes::start(options.threads).map_err(StartError::Thread)?;
         let OpenStore { shared: store, durability, closed } = store::open(&options.store)?;
         let (shard, inbox) = ShardHandle::new();
-        let (engine, fence) = {
+        let (mappings, mapping_inbox) = MappingsHandle::new();
+        let ((engine, fence), (registry, mapping_fence)) = {
             let (store, limits, now) = (Arc::clone(&store), engine_limits(&options), clock.now());
-            let recovering =
-                tokio::task::spawn_blocking(move || recover(store.as_ref(), SHARD, limits, now));
+            let mapping_limits = options.mapping_limits();
+            let recovering = tokio::task::spawn_blocking(move || {
+                let engine = recover(store.as_ref(), SHARD, limits, now)?;
+                let registry = mappings::recover::recover(store.as_ref(), mapping_limits)?;
+                Ok::<_, StoreError>((engine, registry))
+            });
             recovering.await.map_err(|error| StartError::Thread(error.into()))??
         };
         let Listener { connections, inside, socket } = listen(&options, metrics.clone()).await?;
@@ -155,8 +167,26 @@ impl Broker {
         let loader =
             Loader::start(Arc::clone(&store), SHARD, shard.clone()).map_err(StartError::Thread)?;
         let delivery_errors = DeliveryErrors::default();
+        let destinations = Destinations::new(options.destinations.clone());
+        let (mapping_commits, mapping_committed) = mpsc::unbounded_channel();
+        let done = Box::new(move |commit| drop(mapping_commits.send(commit)));
+        let mapping_task = Mappings::new(mappings::Parts {
+            registry,
+            clock: clock.clone(),
+            inbox: mapping_inbox,
+            committer: Committer::start(Arc::clone(&store), MAPPING_SHARD, mapping_fence, done)
+                .map_err(StartError::Thread)?,
+            committed: mapping_committed,
+            way: mappings::Way {
+                destinations: destinations.clone(),
+                store: Arc::clone(&store),
+                shard: shard.clone(),
+                mappings: mappings.clone(),
+            },
+            metrics: metrics.clone(),
+        });
         let way = Way {
-            destinations: Destinations::new(options.destinations.clone()),
+            destinations,
             store: Arc::clone(&store),
             store_shard: SHARD,
             shard: shard.clone(),
@@ -175,9 +205,16 @@ impl Broker {
         });
         let ready = Readiness::new().await;
         let (stop, stopping) = watch::channel(false);
-        let running = tokio::spawn(run(task, stop.clone()));
-        let edges =
-            Edges { shard: shard.clone(), clock, metrics, durability, store, delivery_errors };
+        let running = tokio::spawn(run(task, mapping_task, stop.clone()));
+        let edges = Edges {
+            shard: shard.clone(),
+            mappings: mappings.clone(),
+            clock,
+            metrics,
+            durability,
+            store,
+            delivery_errors,
+        };
         let front = edges.front(&options, ready.clone());
         let server = tokio::spawn(serve(front, lanes, connections, stopping));
         let functions = FunctionServiceClient::new(inside_channel(inside.clone()));
@@ -190,6 +227,7 @@ impl Broker {
             functions,
             invocations,
             shard,
+            mappings,
             ready,
             stop,
             server,
@@ -247,11 +285,18 @@ impl Broker {
         self.socket = None;
         let (reply, drained) = oneshot::channel();
         let told = self.shard.send(Message::Drain { reply }).await.is_ok();
+        let (reply, pollers_gone) = oneshot::channel();
+        let pollers_told = self.mappings.send(MappingMessage::Drain { reply }).await.is_ok();
         let complete = told && matches!(tokio::time::timeout(deadline, drained).await, Ok(Ok(())));
         let account = self.shard.query(trine_engine::Engine::account).await;
         let cut_off = account.map_or(0, |account| account.leases);
-        // Both may have ended already, which is what is wanted.
+        if pollers_told {
+            // What they invoked has ended; their last checkpoints may be on their way.
+            let _ = tokio::time::timeout(FLUSH_WAIT, pollers_gone).await;
+        }
+        // All may have ended already, which is what is wanted.
         let _ = self.shard.send(Message::Stop).await;
+        let _ = self.mappings.send(MappingMessage::Stop).await;
         if !self.running.is_finished() {
             let _ = tokio::time::timeout(FLUSH_WAIT, &mut self.running).await;
         }
@@ -273,6 +318,7 @@ impl Drop for Broker {
     fn drop(&mut self) {
         self.server.abort();
         self.shard.tell(Message::Stop);
+        self.mappings.tell(MappingMessage::Stop);
     }
 }
 
@@ -300,6 +346,8 @@ impl Readiness {
             InvocationServiceServer::<InvocationEdge>::NAME,
             WorkerServiceServer::<SessionEdge>::NAME,
             FunctionServiceServer::<FunctionEdge>::NAME,
+            MappingServiceServer::<MappingEdge>::NAME,
+            PollerServiceServer::<PollerEdge>::NAME,
             AdminServiceServer::<AdminEdge>::NAME,
         ] {
             self.health.set_service_status(service, status).await;
@@ -307,9 +355,15 @@ impl Readiness {
     }
 }
 
-/// Runs the shard. If its store fails, its last answers leave before anybody hears of it and ends the process.
-async fn run(shard: Shard, stop: watch::Sender<bool>) -> Result<(), StoreError> {
-    let ended = Box::pin(shard.run()).await;
+/// Runs the shard and that of the mappings. If the store of one fails, both end, and the last answers leave before anybody
+/// hears of it and ends the process.
+async fn run(
+    shard: Shard,
+    mappings: Mappings,
+    stop: watch::Sender<bool>,
+) -> Result<(), StoreError> {
+    let (shard, mappings) = (Box::pin(shard.run()), Box::pin(mappings.run()));
+    let ended = tokio::try_join!(shard, mappings).map(|_| ());
     if ended.is_err() {
         // Without a server there is nobody to tell.
         let _ = stop.send(true);
@@ -346,6 +400,7 @@ fn engine_limits(options: &BrokerOptions) -> EngineLimits {
 /// What the edges share.
 struct Edges {
     shard: ShardHandle,
+    mappings: MappingsHandle,
     clock: Clock,
     metrics: Metrics,
     durability: Durability,
@@ -379,6 +434,20 @@ impl Edges {
             policy: options.destinations.clone(),
             limits: options.limits.clone(),
         });
+        let mapping = MappingServiceServer::new(MappingEdge {
+            mappings: self.mappings.clone(),
+            shard: self.shard.clone(),
+            clock: self.clock.clone(),
+            metrics: self.metrics.clone(),
+            policy: options.destinations.clone(),
+        });
+        let poller = PollerServiceServer::new(PollerEdge {
+            mappings: self.mappings.clone(),
+            clock: self.clock.clone(),
+            metrics: self.metrics.clone(),
+            heartbeat: options.timing.heartbeat,
+        })
+        .max_decoding_message_size(FRAME_BYTES_MAX);
         let admin = AdminServiceServer::new(AdminEdge {
             shard: self.shard.clone(),
             clock: self.clock,
@@ -393,9 +462,11 @@ impl Edges {
             .build_v1()
             // The descriptors are built with this binary.
             .expect("the contract's own descriptors decode");
-        let routes = Routes::from(http::router(self.shard, self.metrics, ready))
+        let routes = Routes::from(http::router(self.shard, self.mappings, self.metrics, ready))
             .add_service(worker)
             .add_service(function)
+            .add_service(mapping)
+            .add_service(poller)
             .add_service(admin)
             .add_service(health)
             .add_service(reflection);
