@@ -42,6 +42,10 @@ pub(crate) const fn advice(reason: Reason) -> Option<&'static str> {
         R::StoreUnavailable => "look at the broker's log and its disk",
         R::ShuttingDown | R::Overloaded => "try again shortly",
         R::UnsupportedProtocol => "use the same version of trine on both sides",
+        R::UnknownMapping => "`trine mapping list` shows what exists",
+        R::MappingExists => "change it with `trine mapping update ID`",
+        R::MappingBusy => "try again when its state has settled: `trine mapping describe ID`",
+        R::NoPoller => "start one that can read the source: `trine poller`",
         R::Internal | R::Unspecified => "this is a defect: please report it with the broker's log",
         R::InvalidArgument
         | R::MalformedPayload

@@ -20,8 +20,8 @@ use crate::log::{self, LogFormat};
 use trine_broker::BrokerOptions;
 
 pub(crate) use crate::config::fault::{Fault, Faults};
-pub(crate) use crate::config::poller::{PollerConfiguration, fits as poller_name_fits};
 pub(crate) use crate::config::layers::{Entry, Environment, Flags, Origin, Strings};
+pub(crate) use crate::config::poller::{PollerConfiguration, fits as poller_name_fits};
 pub(crate) use crate::config::resolver::Setting;
 
 /// Names the configuration file if `--config` does not.

@@ -75,9 +75,7 @@ impl Failure {
             Self::Unreachable { .. } => Exit::Unreachable,
             Self::Refused(refusal) => Exit::of(refusal.reason()),
             Self::Foreign { .. } => Exit::Protocol,
-            Self::Configuration(_) | Self::Start(StartError::NotLoopback(_)) => {
-                Exit::Configuration
-            }
+            Self::Configuration(_) | Self::Start(StartError::NotLoopback(_)) => Exit::Configuration,
             Self::InputOutput(_) | Self::Start(_) | Self::Stopped(_) => Exit::InputOutput,
             Self::Demo(_) => Exit::Internal,
         }

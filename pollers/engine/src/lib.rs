@@ -28,10 +28,10 @@ mod gather;
 mod ids;
 mod input;
 mod invariants;
+mod json;
 mod lanes;
 mod lease;
 mod ledger;
-mod json;
 mod limits;
 mod link;
 mod outcome;
@@ -45,9 +45,9 @@ mod run;
 mod settings;
 mod settle;
 mod shard;
+mod source_kind;
 mod turn;
 mod window;
-mod source_kind;
 
 /// What a function says of a batch (LS 4.5, 4.6, 4.8).
 pub use answer::{BatchAnswer, ItemId, WindowAnswer, WindowState};
@@ -73,4 +73,3 @@ pub use settings::{
 };
 /// What a mapping can read.
 pub use source_kind::SourceKind;
-

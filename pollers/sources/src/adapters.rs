@@ -35,7 +35,10 @@ pub fn kinds() -> Vec<&'static str> {
 ///
 /// # Errors
 /// When the configuration cannot be right, or this build does not have the adapter.
-pub(crate) fn connector(config: &Config, binding: &Binding) -> Result<Arc<dyn Connect>, SourceError> {
+pub(crate) fn connector(
+    config: &Config,
+    binding: &Binding,
+) -> Result<Arc<dyn Connect>, SourceError> {
     match config {
         #[cfg(feature = "kafka")]
         Config::Kafka(config) => crate::kafka::connector(config, binding),
@@ -57,6 +60,8 @@ pub(crate) fn connector(config: &Config, binding: &Binding) -> Result<Arc<dyn Co
         Config::File(config) => crate::file::connector(config, binding),
         // Reached only by a broker that gives out what was not offered.
         #[allow(unreachable_patterns)]
-        _ => Err(SourceError::configuration("this poller was built without an adapter for this kind of source")),
+        _ => Err(SourceError::configuration(
+            "this poller was built without an adapter for this kind of source",
+        )),
     }
 }

@@ -122,7 +122,12 @@ fn refused(status: &Status) -> Reply {
     if reason == Reason::InvocationCancelled {
         let function_error = "Unhandled".to_owned();
         let payload = Bytes::from_static(b"{\"errorType\":\"Trine.Cancelled\",\"errorMessage\":\"the invocation was cancelled\"}");
-        return Reply::Answered(Response { request_id: String::new(), executed_version: String::new(), function_error, payload });
+        return Reply::Answered(Response {
+            request_id: String::new(),
+            executed_version: String::new(),
+            function_error,
+            payload,
+        });
     }
     Reply::NotAnswered { why: of_reason(reason), error }
 }
@@ -140,7 +145,9 @@ const fn of_reason(reason: Reason) -> NotAnswered {
         | R::DeadlineExpired
         | R::StoreUnavailable
         | R::ShuttingDown => NotAnswered::NoCapacity,
-        R::InvocationCancelled | R::StoreUnknown | R::Internal | R::Unspecified => NotAnswered::Lost,
+        R::InvocationCancelled | R::StoreUnknown | R::Internal | R::Unspecified => {
+            NotAnswered::Lost
+        }
         R::InvalidArgument
         | R::MalformedPayload
         | R::PayloadTooLarge
@@ -216,7 +223,9 @@ mod tests {
     #[test]
     fn the_transports_own_answers_are_unknown_outcomes() {
         for code in [Code::Unavailable, Code::Cancelled, Code::Unknown, Code::DeadlineExceeded] {
-            let Reply::NotAnswered { why, error } = refused(&Status::new(code, "gone")) else { panic!("{code:?}") };
+            let Reply::NotAnswered { why, error } = refused(&Status::new(code, "gone")) else {
+                panic!("{code:?}")
+            };
             assert_eq!(why, NotAnswered::Lost);
             assert!(error.contains("gone"), "{error}");
         }

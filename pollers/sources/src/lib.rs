@@ -24,10 +24,10 @@ mod source;
 pub mod conformance;
 
 pub use adapters::kinds;
-pub use poller::{PollerHandle, PollerOptions, start_poller};
 pub use binding::{Binding, Secrets, Start};
 pub use descriptor::{Descriptor, Keeper, Ordering, Redelivery, Settling};
 pub use error::{Problem, SourceError};
+pub use poller::{PollerHandle, PollerOptions, start_poller};
 pub use source::{
     Change, Connect, Content, Envelope, Notice, Opened, Place, Places, Position, Reader, Received,
     Record, SeekTo, Settled, ShardName, Sought, Source, Target, Unit, Verdict, Want,

@@ -6,16 +6,16 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use trine_poll_engine::{
-    BatchLimits, Filters, Settings, SourceKind,
+    BatchAnswer, BatchLimits, Filters, ItemId, Settings, SourceKind, WindowAnswer,
 };
 use trine_proto::v1::source_config::Source as Config;
 use trine_proto::v1::{Assignment, Mapping, ParkedKeyState, ShardCheckpoint};
 
+use crate::SourceError;
 use crate::adapters::connector;
 use crate::binding::{Binding, Secrets, Start};
 use crate::clock::salt;
 use crate::source::{Connect, Envelope, Place, Places, Position, ShardName};
-use crate::SourceError;
 
 /// What surrounds the records of a payload at most, in bytes: the source's own members and those of a tumbling window.
 const ENVELOPE_BYTES: u64 = 4 * 1024;
@@ -43,25 +43,38 @@ pub(crate) struct Plan {
     pub(crate) windows: HashMap<ShardName, (u64, Bytes)>,
 }
 
-/// What a function's answer says of the records of its batch (LS 4.5, 4.6).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum BatchAnswer {
-    /// It took all of them.
-    Succeeded {
-        /// The state of the open tumbling window, a JSON text.
-        state: Option<Bytes>,
-    },
-    /// It took all but these, by their places in the batch.
-    Partial { failed: Vec<usize>, state: Option<Bytes> },
-    /// It took none: it says so, or its answer cannot be used.
-    Failed(String),
+/// Reads what a function answered (LS 4.5, 4.6, 4.8).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Answers {
+    report_batch_item_failures: bool,
+    windowed: bool,
+    /// Records are named by partition and offset.
+    kafka: bool,
 }
 
-#[derive(Debug)]
-pub(crate) struct Answers;
 impl Answers {
-    pub(crate) fn judge(&self, _payload: &Bytes, _identifiers: &[&str]) -> BatchAnswer {
-        BatchAnswer::Succeeded { state: None }
+    /// What the answer says of the batch with these identifiers, and the state of the open tumbling window, a JSON text.
+    pub(crate) fn judge(
+        self,
+        payload: &Bytes,
+        identifiers: &[&str],
+    ) -> (BatchAnswer, Option<Bytes>) {
+        let ids: Vec<_> = identifiers.iter().map(|identifier| self.item_id(identifier)).collect();
+        if self.windowed {
+            let answer = WindowAnswer::read(payload, self.report_batch_item_failures, &ids);
+            let state = answer.state.map(|state| payload.slice_ref(state.json.as_bytes()));
+            return (answer.batch, state);
+        }
+        (BatchAnswer::read(payload, self.report_batch_item_failures, &ids), None)
+    }
+
+    fn item_id(self, identifier: &str) -> ItemId<'_> {
+        let of_kafka = || {
+            let (partition, offset) = identifier.rsplit_once(':')?;
+            Some(ItemId::Offset { partition, offset: offset.parse().ok()? })
+        };
+        let offset = if self.kafka { of_kafka() } else { None };
+        offset.unwrap_or(ItemId::Text(identifier))
     }
 }
 
@@ -70,15 +83,27 @@ impl Plan {
     ///
     /// # Errors
     /// When the mapping cannot be read as it is: somebody has to change it.
-    pub(crate) fn of(assignment: &Assignment, secrets: &Secrets) -> Result<(Self, Places), SourceError> {
+    pub(crate) fn of(
+        assignment: &Assignment,
+        secrets: &Secrets,
+    ) -> Result<(Self, Places), SourceError> {
         let mapping = assignment.mapping.as_ref().ok_or_else(|| incomplete("mapping"))?;
-        let config = mapping.source.as_ref().and_then(|source| source.source.as_ref()).ok_or_else(|| incomplete("source"))?;
+        let config = mapping
+            .source
+            .as_ref()
+            .and_then(|source| source.source.as_ref())
+            .ok_or_else(|| incomplete("source"))?;
         let settings = mapping.settings.clone().unwrap_or_default();
         let kind = kind(config);
-        let binding = Binding { mapping_id: mapping.id.as_str().into(), start: Start::TrimHorizon, secrets: secrets.clone() };
+        let binding = Binding {
+            mapping_id: mapping.id.as_str().into(),
+            start: Start::TrimHorizon,
+            secrets: secrets.clone(),
+        };
         let connector = connector(config, &binding)?;
         let patterns: Vec<&str> = settings.filters.iter().map(String::as_str).collect();
-        let filters = Filters::parse(kind, &patterns).map_err(|error| SourceError::configuration(error.to_string()))?;
+        let filters = Filters::parse(kind, &patterns)
+            .map_err(|error| SourceError::configuration(error.to_string()))?;
         let (places, windows) = kept(&assignment.checkpoints);
         let plan = Self {
             id: mapping.id.as_str().into(),
@@ -90,7 +115,11 @@ impl Plan {
             source_arn: source_arn(config),
             settings: Settings::new(BatchLimits::new(100, 0).unwrap()),
             filters,
-            answers: Answers,
+            answers: Answers {
+                report_batch_item_failures: true,
+                windowed: false,
+                kafka: kind == SourceKind::Kafka,
+            },
             parks: false,
             connector,
             parked: assignment.parked.clone(),
@@ -101,7 +130,9 @@ impl Plan {
 }
 
 fn incomplete(what: &str) -> SourceError {
-    SourceError::configuration(format!("the broker's assignment has no {what}; it is of another version than this poller"))
+    SourceError::configuration(format!(
+        "the broker's assignment has no {what}; it is of another version than this poller"
+    ))
 }
 
 fn kind(config: &Config) -> SourceKind {

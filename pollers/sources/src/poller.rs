@@ -89,7 +89,9 @@ impl Poller {
         while !self.is_over() {
             match self.session().await {
                 Ok(()) => return,
-                Err(loss) => tracing::warn!("{loss}; the mappings of this poller are somebody else's until it is back"),
+                Err(loss) => tracing::warn!(
+                    "{loss}; the mappings of this poller are somebody else's until it is back"
+                ),
             }
             self.failures = self.failures.saturating_add(1);
             let wait = Duration::from_millis(RECONNECT.wait_ms(self.failures, self.salt));
@@ -114,17 +116,28 @@ impl Poller {
             kinds: kinds().into_iter().map(str::to_owned).collect(),
             mappings_max: self.options.mappings_max,
         };
-        reports.send(PollerServiceSessionRequest { hello: Some(hello), ..Default::default() }).await;
+        reports
+            .send(PollerServiceSessionRequest { hello: Some(hello), ..Default::default() })
+            .await;
         let mut client = PollerServiceClient::new(self.channel.clone())
             .max_decoding_message_size(FRAME_BYTES_MAX)
             .max_encoding_message_size(FRAME_BYTES_MAX);
         let welcomed = async {
-            let mut inbound = client.session(ReceiverStream::new(frames)).await.map_err(Loss::Broken)?.into_inner();
+            let mut inbound = client
+                .session(ReceiverStream::new(frames))
+                .await
+                .map_err(Loss::Broken)?
+                .into_inner();
             let first = inbound.message().await.map_err(Loss::Broken)?.ok_or(Loss::Closed)?;
             Ok((inbound, first.welcome.ok_or(Loss::Closed)?))
         };
-        let (inbound, welcome) = timeout(WELCOME_WAIT, welcomed).await.unwrap_or(Err(Loss::Silent(WELCOME_WAIT)))?;
-        tracing::info!(session = welcome.session_id, broker = welcome.broker, "polling for this broker");
+        let (inbound, welcome) =
+            timeout(WELCOME_WAIT, welcomed).await.unwrap_or(Err(Loss::Silent(WELCOME_WAIT)))?;
+        tracing::info!(
+            session = welcome.session_id,
+            broker = welcome.broker,
+            "polling for this broker"
+        );
         self.failures = 0;
         let mut session = Session {
             inbound,

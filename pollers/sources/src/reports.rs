@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{mpsc, oneshot};
 use trine_proto::v1::{
-    CheckpointReport, FailureReport, ParkReport, PollerServiceSessionRequest, ReportAnswer, ReportOutcome, StatusReport,
+    CheckpointReport, FailureReport, ParkReport, PollerServiceSessionRequest, ReportAnswer,
+    ReportOutcome, StatusReport,
 };
 
 /// Frames that wait for the connection. A report waits when there are more.
@@ -56,7 +57,8 @@ impl Reports {
         let frame = PollerServiceSessionRequest { statuses: vec![status], ..Default::default() };
         self.outbox.try_send(frame).map_err(|refused| {
             let mut frame = match refused {
-                mpsc::error::TrySendError::Full(frame) | mpsc::error::TrySendError::Closed(frame) => frame,
+                mpsc::error::TrySendError::Full(frame)
+                | mpsc::error::TrySendError::Closed(frame) => frame,
             };
             frame.statuses.pop().unwrap_or_default()
         })
@@ -70,17 +72,29 @@ impl Reports {
 
     pub(crate) async fn checkpoint(&self, mut report: CheckpointReport) -> Answered {
         let answer = self.ticket(&mut report.ticket);
-        self.asked(PollerServiceSessionRequest { checkpoints: vec![report], ..Default::default() }, answer).await
+        self.asked(
+            PollerServiceSessionRequest { checkpoints: vec![report], ..Default::default() },
+            answer,
+        )
+        .await
     }
 
     pub(crate) async fn park(&self, mut report: ParkReport) -> Answered {
         let answer = self.ticket(&mut report.ticket);
-        self.asked(PollerServiceSessionRequest { parks: vec![report], ..Default::default() }, answer).await
+        self.asked(
+            PollerServiceSessionRequest { parks: vec![report], ..Default::default() },
+            answer,
+        )
+        .await
     }
 
     pub(crate) async fn failure(&self, mut report: FailureReport) -> Answered {
         let answer = self.ticket(&mut report.ticket);
-        self.asked(PollerServiceSessionRequest { failures: vec![report], ..Default::default() }, answer).await
+        self.asked(
+            PollerServiceSessionRequest { failures: vec![report], ..Default::default() },
+            answer,
+        )
+        .await
     }
 
     /// Hands an answer of the broker to who waits for it.

@@ -16,17 +16,17 @@ use tokio::time::{Instant, sleep_until};
 use tonic::Streaming;
 use tonic::transport::Channel;
 use trine_proto::v1::{
-    Assignment, LeaseRelease, PollerServiceSessionRequest, PollerServiceSessionResponse, Revocation, SeekOrder, SeekReport, ShardCheckpoint,
-    ShardSeek, StatusReport, UnparkOrder,
+    Assignment, LeaseRelease, PollerServiceSessionRequest, PollerServiceSessionResponse,
+    Revocation, SeekOrder, SeekReport, ShardCheckpoint, ShardSeek, StatusReport, UnparkOrder,
 };
 
 use crate::SourceError;
+use crate::binding::Secrets;
 use crate::invoke::Invoker;
 use crate::plan::Plan;
 use crate::reports::Reports;
 use crate::runner::{Command, Ended, Runner};
 use crate::source::{Place, Places, SeekTo, ShardName, Sought, Target};
-use crate::binding::Secrets;
 
 /// Commands that wait for a mapping. It takes them between steps.
 const COMMANDS_MAX: usize = 64;
@@ -94,7 +94,10 @@ enum Worked {
 
 impl Session {
     /// Serves until the session ends, or until everything has ended after `shutdown`.
-    pub(crate) async fn run(&mut self, shutdown: &mut tokio::sync::watch::Receiver<Option<Instant>>) -> Result<(), Loss> {
+    pub(crate) async fn run(
+        &mut self,
+        shutdown: &mut tokio::sync::watch::Receiver<Option<Instant>>,
+    ) -> Result<(), Loss> {
         let mut heard = Instant::now();
         let mut beat_at = heard + self.heartbeat;
         let mut draining = false;
@@ -204,7 +207,10 @@ impl Session {
         let invoker = Invoker::new(self.channel.clone(), &plan.function, &plan.qualifier);
         let runner = Runner::new(plan, invoker, self.reports.clone(), held.places.clone());
         let paused = held.paused;
-        let abort = self.mappings.working.spawn(async move { Worked::Ran(runner.run(paused, taken).await) });
+        let abort = self
+            .mappings
+            .working
+            .spawn(async move { Worked::Ran(runner.run(paused, taken).await) });
         held.commands = Some(commands);
         held.abandon_at = None;
         held.then = Then::Nothing;
@@ -222,10 +228,22 @@ impl Session {
         let id = order.mapping_id.clone();
         let ticket = order.ticket;
         let Some(held) = self.mappings.held_under(&id, order.fence) else {
-            return self.sought(ticket, Err(SourceError::configuration("this poller does not hold the mapping under this fence"))).await;
+            return self
+                .sought(
+                    ticket,
+                    Err(SourceError::configuration(
+                        "this poller does not hold the mapping under this fence",
+                    )),
+                )
+                .await;
         };
         if held.plan.is_none() {
-            return self.sought(ticket, Err(SourceError::configuration("the mapping cannot be read; see its error"))).await;
+            return self
+                .sought(
+                    ticket,
+                    Err(SourceError::configuration("the mapping cannot be read; see its error")),
+                )
+                .await;
         }
         held.stop(Then::Seek(order), Instant::now() + SEEK_WAIT);
     }
@@ -268,7 +286,9 @@ impl Session {
                 let abort = self.mappings.working.spawn(async move {
                     let seeking = plan.connector.seek(places, target(order), preview);
                     let result = tokio::time::timeout(SEEK_WAIT, seeking).await;
-                    let result = result.unwrap_or_else(|_| Err(SourceError::unreachable("the source did not answer in time")));
+                    let result = result.unwrap_or_else(|_| {
+                        Err(SourceError::unreachable("the source did not answer in time"))
+                    });
                     Worked::Sought { ticket, preview, result }
                 });
                 self.mappings.ids.insert(abort.id(), id.to_owned());
@@ -281,7 +301,12 @@ impl Session {
 
     /// Releases a mapping that was revoked while nothing of it ran.
     async fn release_idle(&mut self, id: &str) {
-        if self.mappings.held.get(id).is_some_and(|held| held.commands.is_none() && held.abort.is_none()) {
+        if self
+            .mappings
+            .held
+            .get(id)
+            .is_some_and(|held| held.commands.is_none() && held.abort.is_none())
+        {
             self.release(id).await;
         }
     }
@@ -289,7 +314,9 @@ impl Session {
     async fn release(&mut self, id: &str) {
         let Some(held) = self.mappings.held.remove(id) else { return };
         let release = LeaseRelease { mapping_id: id.to_owned(), fence: held.fence };
-        self.reports.send(PollerServiceSessionRequest { releases: vec![release], ..Default::default() }).await;
+        self.reports
+            .send(PollerServiceSessionRequest { releases: vec![release], ..Default::default() })
+            .await;
     }
 
     async fn sought(&self, ticket: u64, result: Result<Vec<Sought>, SourceError>) {
@@ -302,7 +329,9 @@ impl Session {
             },
             Err(error) => SeekReport { ticket, error: error.to_string(), ..SeekReport::default() },
         };
-        self.reports.send(PollerServiceSessionRequest { seeks: vec![report], ..Default::default() }).await;
+        self.reports
+            .send(PollerServiceSessionRequest { seeks: vec![report], ..Default::default() })
+            .await;
     }
 }
 

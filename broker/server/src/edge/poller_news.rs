@@ -169,6 +169,7 @@ fn unpark_order(news: UnparkNews) -> UnparkOrder {
         key: key.to_vec().into(),
         records: records.collect(),
         left,
+        dropped: 0,
     }
 }
 

@@ -17,7 +17,9 @@ use crate::signals::Signals;
 /// from the last checkpoint. Secrets that mappings name are looked up in environment variables TRINE_SECRET_NAME. SIGTERM and SIGINT
 /// finish what is in flight; a second one ends at once.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  trine poller\n  trine --broker http://10.0.0.1:7400 poller --name rack-7 --mappings-max 20")]
+#[command(
+    after_help = "Examples:\n  trine poller\n  trine --broker http://10.0.0.1:7400 poller --name rack-7 --mappings-max 20"
+)]
 pub(crate) struct PollerArguments {
     /// A name for people; the default is the machine's.
     #[arg(long, value_name = "NAME", env = "TRINE_POLLER_NAME", value_parser = name)]

@@ -141,7 +141,10 @@ struct Polling {
 }
 
 impl Polling {
-    fn start(broker: &Broker, configuration: &PollerConfiguration) -> Result<Option<Self>, Failure> {
+    fn start(
+        broker: &Broker,
+        configuration: &PollerConfiguration,
+    ) -> Result<Option<Self>, Failure> {
         if !configuration.enabled {
             return Ok(None);
         }
@@ -162,7 +165,9 @@ impl Polling {
 
     async fn stop(self, drain: Duration) {
         if !self.poller.shutdown(drain).await {
-            tracing::warn!("the deadline cut off what the poller had in flight; it comes again from its sources");
+            tracing::warn!(
+                "the deadline cut off what the poller had in flight; it comes again from its sources"
+            );
         }
         self.runtime.shutdown_background();
     }

@@ -191,7 +191,8 @@ fn secrets_are_never_shown_and_never_on_the_command_line() {
 fn the_poller_has_a_name_and_bounds() {
     let configuration = load(&[], &[], "").expect("no faults");
     assert!(configuration.poller.enabled && configuration.poller.mappings_max == 1_000);
-    let faults = faults(&[], &[], "poller.name = ''\npoller.mappings_max = 0\npoller.enabled = 3\n");
+    let faults =
+        faults(&[], &[], "poller.name = ''\npoller.mappings_max = 0\npoller.enabled = 3\n");
     let mut keys: Vec<&str> = faults.iter().map(|fault| fault.key.as_str()).collect();
     keys.sort_unstable();
     assert_eq!(keys, ["poller.enabled", "poller.mappings_max", "poller.name"]);

@@ -263,8 +263,7 @@ fn a_window_wants_its_state() {
 fn a_state_over_one_megabyte_is_told() {
     let answer = |bytes: usize| format!("{{\"state\":{{\"a\":\"{}\"}}}}", "x".repeat(bytes - 8));
     let most = usize::try_from(WINDOW_STATE_BYTES_MAX).unwrap();
-    for (bytes, oversized) in [(most, false), (most + 1, true)]
-    {
+    for (bytes, oversized) in [(most, false), (most + 1, true)] {
         let payload = answer(bytes);
         let state = WindowAnswer::read(payload.as_bytes(), false, &[]).state.unwrap();
         assert_eq!((state.json.len(), state.is_oversized()), (bytes, oversized));

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use trine_poll_engine::{
-    BatchId, Effect, Failure, Key, Millis, Origin, Records, Sequence, ShardId, Span, Ticket, Verdict as EngineVerdict, WindowMark, WindowPart,
+    BatchId, Effect, Failure, Key, Millis, Origin, Records, Sequence, ShardId, Span, Ticket,
+    Verdict as EngineVerdict, WindowMark, WindowPart,
 };
 use trine_proto::v1::{CheckpointReport, FailureReport, ParkReport, ParkedRecord, ShardCheckpoint};
 
@@ -23,7 +24,10 @@ impl Runner {
         match effect {
             Effect::Connect => self.connect(),
             Effect::Receive { shard, records_max, bytes_max, wait_ms } => {
-                self.receive(shard, Want { records_max, bytes_max, wait: Duration::from_millis(wait_ms) });
+                self.receive(
+                    shard,
+                    Want { records_max, bytes_max, wait: Duration::from_millis(wait_ms) },
+                );
             }
             Effect::Invoke { shard, batch, origin, records, window, .. } => {
                 self.invoke(shard, batch, origin, records, window);
@@ -33,9 +37,15 @@ impl Runner {
                 self.store_checkpoint(shard, ticket, through, window);
             }
             Effect::FinishShard { shard } => self.finish(shard),
-            Effect::DeliverFailure { shard, ticket, failure } => self.deliver(now, shard, ticket, &failure),
-            Effect::Park { shard, ticket, key, records, failed } => self.park(shard, ticket, key, &records, failed),
-            Effect::UnparkSettled { shard, ticket, key, count } => self.unpark_settled(shard, ticket, key, count),
+            Effect::DeliverFailure { shard, ticket, failure } => {
+                self.deliver(now, shard, ticket, &failure)
+            }
+            Effect::Park { shard, ticket, key, records, failed } => {
+                self.park(shard, ticket, key, &records, failed)
+            }
+            Effect::UnparkSettled { shard, ticket, key, count } => {
+                self.unpark_settled(shard, ticket, key, count)
+            }
             Effect::ShardReleased { shard } => {
                 // Dropping it drops what whoever revoked it waits for.
                 drop(self.shards.remove(shard));
@@ -74,18 +84,34 @@ impl Runner {
         }
         let (reader, connection) = (Arc::clone(&shard.reader), self.connection);
         self.units.spawn(async move {
-            let received = bounded("a receive", want.wait + RECEIVE_GRACE, reader.receive(want)).await;
+            let received =
+                bounded("a receive", want.wait + RECEIVE_GRACE, reader.receive(want)).await;
             Done::Received(connection, id, received)
         });
     }
 
-    fn invoke(&mut self, id: ShardId, batch: BatchId, origin: Origin, records: Records, window: Option<WindowPart>) {
+    fn invoke(
+        &mut self,
+        id: ShardId,
+        batch: BatchId,
+        origin: Origin,
+        records: Records,
+        window: Option<WindowPart>,
+    ) {
         let Some(shard) = self.shards.get(id) else { return };
         let elements = match origin {
             Origin::Source => shard.records(&records).into_iter().map(element).collect::<Vec<_>>(),
-            Origin::Park(key) => shard.parked_records(key, &records).into_iter().map(|parked| parked.event.clone()).collect(),
+            Origin::Park(key) => shard
+                .parked_records(key, &records)
+                .into_iter()
+                .map(|parked| parked.event.clone())
+                .collect(),
         };
-        debug_assert_eq!(elements.len() as u64, records.count(), "the engine holds what is not here");
+        debug_assert_eq!(
+            elements.len() as u64,
+            records.count(),
+            "the engine holds what is not here"
+        );
         let members = window.map(|part| WindowMembers {
             part,
             state: if part.has_state { shard.window_state.clone() } else { Bytes::new() },
@@ -107,17 +133,30 @@ impl Runner {
         for (span, verdict) in verdicts {
             let verdict = told(*verdict);
             let records = span.iter().filter_map(|sequence| shard.at(sequence));
-            settled.extend(records.map(|record| Settled { position: record.position.clone(), verdict }));
+            settled.extend(
+                records.map(|record| Settled { position: record.position.clone(), verdict }),
+            );
         }
         let reader = Arc::clone(&shard.reader);
         self.units.spawn(async move {
-            Done::Settled(id, ticket, bounded("settling", SETTLE_WAIT, reader.settle(settled)).await)
+            Done::Settled(
+                id,
+                ticket,
+                bounded("settling", SETTLE_WAIT, reader.settle(settled)).await,
+            )
         });
     }
 
-    fn store_checkpoint(&mut self, id: ShardId, ticket: Ticket, through: Option<Sequence>, window: Option<WindowMark>) {
+    fn store_checkpoint(
+        &mut self,
+        id: ShardId,
+        ticket: Ticket,
+        through: Option<Sequence>,
+        window: Option<WindowMark>,
+    ) {
         let Some(shard) = self.shards.get_mut(id) else { return };
-        let position = through.and_then(|through| shard.at(through)).map(|record| record.position.clone());
+        let position =
+            through.and_then(|through| shard.at(through)).map(|record| record.position.clone());
         if let Some(position) = &position {
             shard.settled = Some(position.as_str().into());
         }
@@ -125,7 +164,11 @@ impl Runner {
             (Settling::LowWater(Keeper::Source), Some(position)) => {
                 let reader = Arc::clone(&shard.reader);
                 self.units.spawn(async move {
-                    Done::Committed(id, ticket, bounded("a commit", SETTLE_WAIT, reader.commit(position)).await)
+                    Done::Committed(
+                        id,
+                        ticket,
+                        bounded("a commit", SETTLE_WAIT, reader.commit(position)).await,
+                    )
                 });
             }
             (_, position) => {
@@ -135,14 +178,19 @@ impl Runner {
                 let kept = checkpoint(shard, self.places.get(&shard.name), window);
                 let report = self.checkpoint_report(kept);
                 let reports = self.reports.clone();
-                self.units.spawn(async move { Done::Kept(id, ticket, reports.checkpoint(report).await) });
+                self.units
+                    .spawn(async move { Done::Kept(id, ticket, reports.checkpoint(report).await) });
             }
         }
     }
 
     fn finish(&mut self, id: ShardId) {
         let Some(shard) = self.shards.get(id) else { return };
-        let kept = ShardCheckpoint { shard: shard.name.to_string(), ended: true, ..ShardCheckpoint::default() };
+        let kept = ShardCheckpoint {
+            shard: shard.name.to_string(),
+            ended: true,
+            ..ShardCheckpoint::default()
+        };
         let report = self.checkpoint_report(kept);
         let reports = self.reports.clone();
         self.units.spawn(async move { Done::Finished(id, reports.checkpoint(report).await) });
@@ -163,7 +211,11 @@ impl Runner {
         let given_up: Vec<&Record> = match failure.origin {
             Origin::Source => shard.records(&failure.records),
             Origin::Park(key) => {
-                parked = shard.parked_records(key, &failure.records).into_iter().map(as_record).collect::<Vec<_>>();
+                parked = shard
+                    .parked_records(key, &failure.records)
+                    .into_iter()
+                    .map(as_record)
+                    .collect::<Vec<_>>();
                 parked.iter().collect()
             }
         };
@@ -171,7 +223,10 @@ impl Runner {
             debug_assert!(false, "a failure of no records");
             return;
         }
-        let response = failure.batch.and_then(|batch| self.responses.get(&batch)).filter(|_| failure.had_response);
+        let response = failure
+            .batch
+            .and_then(|batch| self.responses.get(&batch))
+            .filter(|_| failure.had_response);
         let about = About {
             function_arn: &self.plan.function_arn,
             response,
@@ -189,11 +244,19 @@ impl Runner {
         self.units.spawn(async move { Done::Delivered(id, ticket, reports.failure(report).await) });
     }
 
-    fn park(&mut self, id: ShardId, ticket: Ticket, _key: Key, records: &Records, failed: Option<BatchId>) {
+    fn park(
+        &mut self,
+        id: ShardId,
+        ticket: Ticket,
+        _key: Key,
+        records: &Records,
+        failed: Option<BatchId>,
+    ) {
         let Some(shard) = self.shards.get(id) else { return };
         let parked = shard.records(records);
         let Some(first) = parked.first() else { return };
-        let error = failed.and_then(|batch| self.responses.get(&batch)).map(crate::invoke::Response::error);
+        let error =
+            failed.and_then(|batch| self.responses.get(&batch)).map(crate::invoke::Response::error);
         let report = ParkReport {
             mapping_id: self.plan.id.to_string(),
             fence: self.plan.fence,
@@ -218,7 +281,9 @@ impl Runner {
             ..ParkReport::default()
         };
         let reports = self.reports.clone();
-        self.units.spawn(async move { Done::UnparkSettled(id, ticket, key, count, reports.park(report).await) });
+        self.units.spawn(async move {
+            Done::UnparkSettled(id, ticket, key, count, reports.park(report).await)
+        });
     }
 
     /// Whether the broker took a report; a stale fence ends the mapping here.
@@ -259,7 +324,9 @@ fn checkpoint(shard: &Shard, place: Option<&Place>, window: Option<WindowMark>) 
         position,
         ended: false,
         window_state: state.unwrap_or_default(),
-        window_start_ms: window.and_then(|window| i64::try_from(window.start_ms).ok()).unwrap_or_default(),
+        window_start_ms: window
+            .and_then(|window| i64::try_from(window.start_ms).ok())
+            .unwrap_or_default(),
     }
 }
 

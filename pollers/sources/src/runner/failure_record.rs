@@ -33,7 +33,9 @@ pub(super) fn failure_record(failure: &Failure, about: About<'_>) -> Bytes {
         // Recorded: absent (LS 4.6).
         Condition::RecordAgeExceeded => {}
         // LS 4.8: null.
-        Condition::MaximumPayloadSizeExceeded => drop(record.insert("responseContext".to_owned(), Value::Null)),
+        Condition::MaximumPayloadSizeExceeded => {
+            drop(record.insert("responseContext".to_owned(), Value::Null))
+        }
         Condition::RetryAttemptsExhausted => {
             let version = about.response.map_or("$LATEST", |response| &response.executed_version);
             let context = json!({
@@ -87,7 +89,12 @@ mod tests {
             payload: Bytes::new(),
         };
         let batch = ("KinesisBatchInfo", json!({"batchSize": 1}));
-        let about = About { function_arn: "trine:function:f", response: Some(&response), batch, now_ms: 1_573_690_686_000 };
+        let about = About {
+            function_arn: "trine:function:f",
+            response: Some(&response),
+            batch,
+            now_ms: 1_573_690_686_000,
+        };
         serde_json::from_slice(&failure_record(&failure, about)).unwrap()
     }
 
@@ -104,12 +111,18 @@ mod tests {
 
     #[test]
     fn what_only_batch_item_failures_told_has_a_null_error() {
-        assert_eq!(record(Condition::RetryAttemptsExhausted, false)["responseContext"]["functionError"], Value::Null);
+        assert_eq!(
+            record(Condition::RetryAttemptsExhausted, false)["responseContext"]["functionError"],
+            Value::Null
+        );
     }
 
     #[test]
     fn what_became_too_old_has_no_response_context_and_what_was_too_large_a_null_one() {
         assert!(record(Condition::RecordAgeExceeded, true).get("responseContext").is_none());
-        assert_eq!(record(Condition::MaximumPayloadSizeExceeded, true)["responseContext"], Value::Null);
+        assert_eq!(
+            record(Condition::MaximumPayloadSizeExceeded, true)["responseContext"],
+            Value::Null
+        );
     }
 }

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use trine_poll_engine::{
-    Answer, BatchId, Fact, Filterable, Input, Key, OpenWindow, Origin, ParkedKey, RecordMeta, Sequence, ShardId, Ticket,
+    Answer, BatchAnswer, BatchId, Fact, Filterable, Input, Key, OpenWindow, Origin, ParkedKey,
+    RecordMeta, Sequence, ShardId, Ticket,
 };
 use trine_proto::v1::UnparkOrder;
 
 use super::shards::{number, parking_key};
 use super::units::{Done, REOPEN_WAIT};
 use super::{RESPONSES_MAX, Runner, Sent};
-use crate::plan::BatchAnswer;
 use crate::SourceError;
 use crate::invoke::{NotAnswered, Reply, Response};
 use crate::reports::Answered;
@@ -21,17 +21,25 @@ impl Runner {
     pub(super) fn happened(&mut self, done: Done) {
         match done {
             Done::Connected(connected) => self.source_connected(connected),
-            Done::Changed(connection, change) if connection == self.connection => self.changed(change),
+            Done::Changed(connection, change) if connection == self.connection => {
+                self.changed(change)
+            }
             Done::Received(connection, shard, received) if connection == self.connection => {
                 self.received(shard, received);
             }
-            Done::ReopenWaitOver(connection) if connection == self.connection => self.not_reopened(),
+            Done::ReopenWaitOver(connection) if connection == self.connection => {
+                self.not_reopened()
+            }
             // Of a connection that is gone; the engine has been told so.
             Done::Changed(..) | Done::Received(..) | Done::ReopenWaitOver(_) => {}
             Done::Answered(shard, batch, reply) => self.answered(shard, batch, reply),
             Done::Settled(shard, ticket, settled) => {
                 let done = self.is_settled("settle records", settled);
-                self.step(if done { Input::Settled { shard, ticket } } else { Input::SettleFailed { shard, ticket } });
+                self.step(if done {
+                    Input::Settled { shard, ticket }
+                } else {
+                    Input::SettleFailed { shard, ticket }
+                });
                 self.let_go(shard);
             }
             Done::Committed(shard, ticket, committed) => {
@@ -65,7 +73,11 @@ impl Runner {
                 if done && let Some(open) = self.shards.get_mut(shard) {
                     open.unpark_settled(key, count);
                 }
-                self.step(if done { Input::Settled { shard, ticket } } else { Input::SettleFailed { shard, ticket } });
+                self.step(if done {
+                    Input::Settled { shard, ticket }
+                } else {
+                    Input::SettleFailed { shard, ticket }
+                });
             }
         }
     }
@@ -121,7 +133,8 @@ impl Runner {
     }
 
     fn opened(&mut self, opened: Opened) {
-        let lease_ms = opened.lease.map(|lease| u64::try_from(lease.as_millis()).unwrap_or(u64::MAX));
+        let lease_ms =
+            opened.lease.map(|lease| u64::try_from(lease.as_millis()).unwrap_or(u64::MAX));
         let name = opened.shard.clone();
         let (shard, is_new) = self.shards.open(opened, self.connection);
         if !is_new {
@@ -153,7 +166,12 @@ impl Runner {
     /// Shards that the new connection has not opened: they belong to somebody else now, or are no more.
     fn not_reopened(&mut self) {
         let connection = self.connection;
-        let gone: Vec<_> = self.shards.iter().filter(|(_, open)| open.connection != connection).map(|(id, _)| id).collect();
+        let gone: Vec<_> = self
+            .shards
+            .iter()
+            .filter(|(_, open)| open.connection != connection)
+            .map(|(id, _)| id)
+            .collect();
         for shard in gone {
             self.step(Input::ShardRevoked { shard });
         }
@@ -199,7 +217,8 @@ impl Runner {
             crate::Content::Event(event) => event,
             crate::Content::TooLarge(_) => &Bytes::new(),
         };
-        let filterable = Filterable { element, data: Some(&record.body), key: record.key.as_deref() };
+        let filterable =
+            Filterable { element, data: Some(&record.body), key: record.key.as_deref() };
         let key = match &record.key {
             Some(key) => number(key),
             None if self.plan.parks => number(&parking_key(record)),
@@ -235,46 +254,70 @@ impl Runner {
     fn function_answered(&mut self, shard: ShardId, batch: BatchId, response: Response) {
         let Some(sent) = self.sent.remove(&batch) else { return };
         let failed = !response.function_error.is_empty();
-        let judged = match failed {
-            true => BatchAnswer::Failed(response.error()),
+        let (judged, state) = match failed {
+            true => (BatchAnswer::Failed(response.error()), None),
             false => self.judged(shard, &sent, &response),
         };
+        let state_bytes = self.keep_state(shard, state);
         match judged {
-            BatchAnswer::Succeeded { state } => {
+            BatchAnswer::Succeeded => {
                 self.status.succeeded();
-                if let Some(open) = self.shards.get_mut(shard) {
-                    if sent.origin == Origin::Source {
-                        open.taken(&sent.records);
-                    }
+                if sent.origin == Origin::Source
+                    && let Some(open) = self.shards.get_mut(shard)
+                {
+                    open.taken(&sent.records);
                 }
-                let state_bytes = self.keep_state(shard, state);
-                self.step(Input::BatchAnswered { shard, batch, answer: Answer::Succeeded, state_bytes });
+                self.step(Input::BatchAnswered {
+                    shard,
+                    batch,
+                    answer: Answer::Succeeded,
+                    state_bytes,
+                });
             }
-            BatchAnswer::Partial { failed, state } => {
+            BatchAnswer::Partial(places) => {
                 let at: Vec<Sequence> = sent.records.iter().collect();
-                let failed: Vec<_> = failed.into_iter().filter_map(|place| at.get(place).copied()).collect();
-                self.status.failed(&format!("{} of {} records reported as failed", failed.len(), at.len()));
+                let failed: Vec<_> =
+                    places.into_iter().filter_map(|place| at.get(place).copied()).collect();
+                self.status.failed(&format!(
+                    "{} of {} records were reported as failed",
+                    failed.len(),
+                    at.len()
+                ));
                 self.keep_response(batch, response);
-                let state_bytes = self.keep_state(shard, state);
-                self.step(Input::BatchAnswered { shard, batch, answer: Answer::Partial { failed: &failed }, state_bytes });
+                let answer = Answer::Partial { failed: &failed };
+                self.step(Input::BatchAnswered { shard, batch, answer, state_bytes });
             }
             BatchAnswer::Failed(why) => {
                 self.status.failed(&why);
                 self.keep_response(batch, response);
-                self.step(Input::BatchAnswered { shard, batch, answer: Answer::FunctionFailed, state_bytes: 0 });
+                self.step(Input::BatchAnswered {
+                    shard,
+                    batch,
+                    answer: Answer::FunctionFailed,
+                    state_bytes: 0,
+                });
             }
         }
         self.let_go(shard);
     }
 
     /// What the function's answer says of each record (LS 4.5, 4.6).
-    fn judged(&self, shard: ShardId, sent: &Sent, response: &Response) -> BatchAnswer {
-        let Some(open) = self.shards.get(shard) else { return BatchAnswer::Succeeded { state: None } };
+    fn judged(
+        &self,
+        shard: ShardId,
+        sent: &Sent,
+        response: &Response,
+    ) -> (BatchAnswer, Option<Bytes>) {
+        let Some(open) = self.shards.get(shard) else { return (BatchAnswer::Succeeded, None) };
         let identifiers: Vec<&str> = match sent.origin {
-            Origin::Source => open.records(&sent.records).iter().map(|record| &*record.identifier).collect(),
-            Origin::Park(key) => {
-                open.parked_records(key, &sent.records).iter().map(|parked| parked.identifier.as_str()).collect()
+            Origin::Source => {
+                open.records(&sent.records).iter().map(|record| &*record.identifier).collect()
             }
+            Origin::Park(key) => open
+                .parked_records(key, &sent.records)
+                .iter()
+                .map(|parked| parked.identifier.as_str())
+                .collect(),
         };
         self.plan.answers.judge(&response.payload, &identifiers)
     }
@@ -342,7 +385,8 @@ impl Runner {
 
     /// Frees what the engine has let go of.
     fn let_go(&mut self, shard: ShardId) {
-        if let (Some(first), Some(open)) = (self.poll.first_held(shard), self.shards.get_mut(shard)) {
+        if let (Some(first), Some(open)) = (self.poll.first_held(shard), self.shards.get_mut(shard))
+        {
             open.let_go(first);
         }
     }

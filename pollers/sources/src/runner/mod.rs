@@ -121,7 +121,11 @@ impl Runner {
     }
 
     /// Reads until it is told to stop, or finds that somebody else holds the mapping.
-    pub(crate) async fn run(mut self, paused: bool, mut commands: mpsc::Receiver<Command>) -> Ended {
+    pub(crate) async fn run(
+        mut self,
+        paused: bool,
+        mut commands: mpsc::Receiver<Command>,
+    ) -> Ended {
         if paused {
             self.step(Input::Pause);
         }

@@ -17,10 +17,15 @@ pub(super) struct WindowMembers {
 }
 
 /// The whole event.
-pub(super) fn event(envelope: &Envelope, elements: &[Bytes], window: Option<&WindowMembers>) -> Bytes {
+pub(super) fn event(
+    envelope: &Envelope,
+    elements: &[Bytes],
+    window: Option<&WindowMembers>,
+) -> Bytes {
     let members = window.map(members).unwrap_or_default();
     let bytes: usize = elements.iter().map(|element| element.len() + 1).sum();
-    let mut event = BytesMut::with_capacity(envelope.open.len() + bytes + envelope.close.len() + members.len());
+    let mut event =
+        BytesMut::with_capacity(envelope.open.len() + bytes + envelope.close.len() + members.len());
     event.extend_from_slice(envelope.open.as_bytes());
     for (at, element) in elements.iter().enumerate() {
         if at > 0 {
@@ -74,7 +79,8 @@ const fn civil(days: u64) -> (u64, u64, u64) {
     // Years begin in March here, so that a leap day is the last of its year.
     let shifted = days + 719_468;
     let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let year_of_era =
+        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted_month = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
@@ -97,8 +103,19 @@ mod tests {
 
     #[test]
     fn a_window_adds_its_members() {
-        let part = WindowPart { start_ms: 1_596_128_400_000, end_ms: 1_596_128_520_500, is_final: true, is_terminated_early: false, has_state: true };
-        let window = WindowMembers { part, state: Bytes::from_static(b"{\"n\":3}"), shard: "shardId-0".to_owned(), source: "arn:\"x\"".to_owned() };
+        let part = WindowPart {
+            start_ms: 1_596_128_400_000,
+            end_ms: 1_596_128_520_500,
+            is_final: true,
+            is_terminated_early: false,
+            has_state: true,
+        };
+        let window = WindowMembers {
+            part,
+            state: Bytes::from_static(b"{\"n\":3}"),
+            shard: "shardId-0".to_owned(),
+            source: "arn:\"x\"".to_owned(),
+        };
         let event = event(&Envelope::records(), &[], Some(&window));
         let event: serde_json::Value = serde_json::from_slice(&event).unwrap();
         let expected = serde_json::json!({

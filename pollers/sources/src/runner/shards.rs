@@ -167,7 +167,9 @@ impl Shard {
 
     pub(super) fn parked_records(&self, key: Key, records: &Records) -> Vec<&ParkedRecord> {
         let Some(lane) = self.parked.get(&key) else { return Vec::new() };
-        let at = |sequence: Sequence| lane.records.get(usize::try_from(sequence.0.checked_sub(lane.first)?).ok()?);
+        let at = |sequence: Sequence| {
+            lane.records.get(usize::try_from(sequence.0.checked_sub(lane.first)?).ok()?)
+        };
         records.iter().filter_map(at).collect()
     }
 
@@ -207,6 +209,9 @@ pub(super) fn parking_key(record: &Record) -> Bytes {
 
 impl std::fmt::Debug for Shard {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Shard").field("name", &self.name).field("held", &self.held.len()).finish_non_exhaustive()
+        f.debug_struct("Shard")
+            .field("name", &self.name)
+            .field("held", &self.held.len())
+            .finish_non_exhaustive()
     }
 }

@@ -136,7 +136,9 @@ impl Status {
             Fact::Parked { records, .. } => added.parked_events += records,
             Fact::CheckpointStored { records, .. } => added.committed_events += records,
             Fact::CheckpointFailed { .. } | Fact::SettleFailed { .. } => added.commit_errors += 1,
-            Fact::Settled { verdict: Verdict::Done | Verdict::Filtered, records, .. } if self.per_record => {
+            Fact::Settled { verdict: Verdict::Done | Verdict::Filtered, records, .. }
+                if self.per_record =>
+            {
                 added.deleted_events += records;
             }
             Fact::SourceLost { .. } => added.reconnects += 1,
@@ -156,7 +158,9 @@ impl Status {
         };
         let shards_told = told.map(activity).collect();
         let (waiting_for, until) = self.waiting_for(poll, shards);
-        let error = [&self.source_error, &self.not_reached, &self.trouble].into_iter().find(|error| !error.is_empty());
+        let error = [&self.source_error, &self.not_reached, &self.trouble]
+            .into_iter()
+            .find(|error| !error.is_empty());
         StatusReport {
             mapping_id: self.mapping_id.clone(),
             fence: self.fence,
@@ -196,19 +200,47 @@ impl Status {
         let Some((phase, shard)) = foremost else { return Default::default() };
         let at = &shard.name;
         match phase {
-            Phase::Throttled { probe_at } => (format!("the function cannot be reached: {}", self.not_reached), Some(probe_at)),
-            Phase::Delivering => (format!("the on-failure destination has not taken what was given up in {at}: {}", self.trouble), None),
-            Phase::Parking => (format!("records of {at} are being set aside: {}", self.trouble), None),
-            Phase::Retrying { retry_at } => (format!("a batch of {at} is sent again: {}", self.last_processing_result), Some(retry_at)),
-            Phase::Settling => (format!("the checkpoint of {at} is not durable yet: {}", self.trouble), None),
+            Phase::Throttled { probe_at } => {
+                (format!("the function cannot be reached: {}", self.not_reached), Some(probe_at))
+            }
+            Phase::Delivering => (
+                format!(
+                    "the on-failure destination has not taken what was given up in {at}: {}",
+                    self.trouble
+                ),
+                None,
+            ),
+            Phase::Parking => {
+                (format!("records of {at} are being set aside: {}", self.trouble), None)
+            }
+            Phase::Retrying { retry_at } => (
+                format!("a batch of {at} is sent again: {}", self.last_processing_result),
+                Some(retry_at),
+            ),
+            Phase::Settling => {
+                (format!("the checkpoint of {at} is not durable yet: {}", self.trouble), None)
+            }
             Phase::WaitingForConcurrency => ("all of its concurrency is in use".to_owned(), None),
-            Phase::SourceDown { retry_at } => ("the source is being connected".to_owned(), retry_at),
+            Phase::SourceDown { retry_at } => {
+                ("the source is being connected".to_owned(), retry_at)
+            }
             Phase::Paused => ("somebody paused it".to_owned(), None),
-            Phase::Invoking { batches } => (format!("the function works on {batches} batches of {at}"), None),
-            Phase::Gathering => (format!("records of {at} wait for more of them, or for the end of their batching window"), None),
-            Phase::Finishing => (format!("{at} has ended in the source; that is being recorded"), None),
+            Phase::Invoking { batches } => {
+                (format!("the function works on {batches} batches of {at}"), None)
+            }
+            Phase::Gathering => (
+                format!(
+                    "records of {at} wait for more of them, or for the end of their batching window"
+                ),
+                None,
+            ),
+            Phase::Finishing => {
+                (format!("{at} has ended in the source; that is being recorded"), None)
+            }
             Phase::Ending => ("it finishes what is in flight".to_owned(), None),
-            Phase::Polling | Phase::Gone => ("nothing: it has read everything that is there".to_owned(), None),
+            Phase::Polling | Phase::Gone => {
+                ("nothing: it has read everything that is there".to_owned(), None)
+            }
         }
     }
 }

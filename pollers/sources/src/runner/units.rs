@@ -71,7 +71,11 @@ impl Units {
 }
 
 /// Waits for the source with a bound.
-pub(super) async fn bounded<T>(what: &str, wait: Duration, unit: Unit<'_, T>) -> Result<T, SourceError> {
+pub(super) async fn bounded<T>(
+    what: &str,
+    wait: Duration,
+    unit: Unit<'_, T>,
+) -> Result<T, SourceError> {
     timeout(wait, unit).await.unwrap_or_else(|_| {
         let says = format!("the source did not finish {what} within {} s", wait.as_secs());
         Err(SourceError::new(Problem::Unreachable, says))
