@@ -13,6 +13,11 @@ mod clock;
 mod descriptor;
 mod error;
 mod source;
+#[cfg(any(feature = "file", feature = "nats", feature = "redis"))]
+mod timestamp;
+
+#[cfg(feature = "file")]
+pub mod file;
 
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
