@@ -19,6 +19,11 @@ mod reports;
 mod runner;
 mod session;
 mod source;
+#[cfg(any(feature = "file", feature = "nats", feature = "redis"))]
+mod timestamp;
+
+#[cfg(feature = "file")]
+pub mod file;
 
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
