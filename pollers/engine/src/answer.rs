@@ -9,8 +9,8 @@ use std::fmt;
 
 use crate::json::{Kind, Malformed, Reader, Scalar};
 
-/// Largest state of a tumbling window, in bytes (LS 4.6). Over it, the window ends early.
-pub const WINDOW_STATE_BYTES_MAX: usize = 1024 * 1024;
+/// Largest state of a tumbling window, in bytes (LS 4.6).
+const WINDOW_STATE_BYTES_MAX: usize = 1024 * 1024;
 
 /// Characters of an identifier that are repeated in a message.
 const QUOTED_CHARS_MAX: usize = 100;
@@ -111,7 +111,7 @@ pub struct WindowState<'a> {
 }
 
 impl WindowState<'_> {
-    /// Over [`WINDOW_STATE_BYTES_MAX`]: the window ends early.
+    /// Over 1 MiB: the window ends early (LS 4.6).
     #[must_use]
     pub const fn is_oversized(&self) -> bool {
         self.json.len() > WINDOW_STATE_BYTES_MAX

@@ -27,6 +27,7 @@ mod invariants;
 mod json;
 mod limits;
 mod link;
+mod parameters;
 mod phase;
 mod run;
 mod settings;
@@ -34,7 +35,7 @@ mod shard;
 mod source_kind;
 
 /// What a function says of a batch (LS 4.5, 4.6, 4.8).
-pub use answer::{BatchAnswer, ItemId, WINDOW_STATE_BYTES_MAX, WindowAnswer, WindowState};
+pub use answer::{BatchAnswer, ItemId, WindowAnswer, WindowState};
 pub use backoff::Backoff;
 pub use effect::{Effect, Verdict};
 pub use fact::{Delay, Fact};
@@ -47,6 +48,11 @@ pub use input::{Answer, Input, RecordMeta};
 pub use limits::{
     BATCH_BYTES_MAX, BATCH_RECORDS_DEFAULT, BATCH_RECORDS_MAX, BATCH_WINDOW_MS_MAX, BatchLimits,
     OutOfRange,
+};
+/// What a user may set of a mapping, and what is in force (LS 4.2).
+pub use parameters::{
+    Effective, ExhaustedPolicy, KeyOrder, Name as ParameterName, ParameterError, Parameters, Row,
+    SetBy, Start, StartingPosition,
 };
 pub use phase::Phase;
 pub use settings::Settings;
