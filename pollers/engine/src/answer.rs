@@ -109,7 +109,7 @@ pub struct WindowState<'a> {
 }
 
 impl WindowState<'_> {
-    /// Over [`WINDOW_STATE_BYTES_MAX`]: the window ends early.
+    /// Over 1 MiB: the window ends early (LS 4.6).
     #[must_use]
     pub const fn is_oversized(&self) -> bool {
         self.json.len() as u64 > WINDOW_STATE_BYTES_MAX

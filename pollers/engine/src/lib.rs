@@ -35,6 +35,7 @@ mod ledger;
 mod limits;
 mod link;
 mod outcome;
+mod parameters;
 mod park;
 mod permits;
 mod phase;
@@ -63,6 +64,11 @@ pub use input::{Answer, Input, OpenWindow, ParkedKey, RecordMeta};
 pub use limits::{
     BATCH_BYTES_MAX, BATCH_RECORDS_DEFAULT, BATCH_RECORDS_MAX, BATCH_WINDOW_MS_MAX, BatchLimits,
     OutOfRange,
+};
+/// What a user may set of a mapping, and what is in force (LS 4.2).
+pub use parameters::{
+    Effective, ExhaustedPolicy, KeyOrder, Name as ParameterName, ParameterError, Parameters, Row,
+    SetBy, Start, StartingPosition,
 };
 pub use phase::Phase;
 pub use poll::Poll;

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use trine_poll_engine::Start;
+
 use crate::SourceError;
 
 /// What an adapter is made with, beside the configuration of its own source.
@@ -15,17 +17,6 @@ pub struct Binding {
     pub start: Start,
     /// Where passwords are looked up.
     pub secrets: Secrets,
-}
-
-/// Where a shard begins that has no place (LS 4.2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Start {
-    /// With the oldest record that is there.
-    TrimHorizon,
-    /// With the next record that comes.
-    Latest,
-    /// With the first at or after this time, milliseconds since the Unix epoch.
-    AtTimestamp(i64),
 }
 
 /// Passwords by name: what the embedding program gave, or else the environment variable `TRINE_SECRET_NAME`.

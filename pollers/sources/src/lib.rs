@@ -29,7 +29,7 @@ pub mod file;
 pub mod conformance;
 
 pub use adapters::kinds;
-pub use binding::{Binding, Secrets, Start};
+pub use binding::{Binding, Secrets};
 pub use descriptor::{Descriptor, Keeper, Ordering, Redelivery, Settling};
 pub use error::{Problem, SourceError};
 pub use poller::{PollerHandle, PollerOptions, start_poller};
@@ -37,3 +37,4 @@ pub use source::{
     Change, Connect, Content, Envelope, Notice, Opened, Place, Places, Position, Reader, Received,
     Record, SeekTo, Settled, ShardName, Sought, Source, Target, Unit, Verdict, Want,
 };
+pub use trine_poll_engine::Start;

@@ -6,19 +6,26 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use trine_poll_engine::{
-    BatchAnswer, BatchLimits, Filters, ItemId, Settings, SourceKind, WindowAnswer,
+    Backoff, BatchAnswer, BatchLimits, Effective, Exhausted, ExhaustedPolicy, Filters, ItemId,
+    KeyOrder, Order, Parameters, Ramp, RetriedBy, Settings, Settling as EngineSettling, SourceKind,
+    Start, StartingPosition, WindowAnswer, WindowStart,
 };
+use trine_proto::v1;
 use trine_proto::v1::source_config::Source as Config;
 use trine_proto::v1::{Assignment, Mapping, ParkedKeyState, ShardCheckpoint};
 
-use crate::SourceError;
 use crate::adapters::connector;
-use crate::binding::{Binding, Secrets, Start};
-use crate::clock::salt;
-use crate::source::{Connect, Envelope, Place, Places, Position, ShardName};
+use crate::binding::{Binding, Secrets};
+use crate::clock::{salt, wall_ms};
+use crate::source::{Connect, Place, Places, Position, ShardName};
+use crate::{Descriptor, Ordering, Redelivery, Settling, SourceError};
 
 /// What surrounds the records of a payload at most, in bytes: the source's own members and those of a tumbling window.
 const ENVELOPE_BYTES: u64 = 4 * 1024;
+
+/// Longest wait before a function that could not be reached is tried again, in milliseconds. LS 3.1 goes up to five minutes; a poller
+/// that holds records looks more often, since a look costs one refused call.
+const NOT_REACHED_MS_MAX: u64 = 10_000;
 
 /// A mapping that can be read.
 #[derive(Debug)]
@@ -59,6 +66,9 @@ impl Answers {
         payload: &Bytes,
         identifiers: &[&str],
     ) -> (BatchAnswer, Option<Bytes>) {
+        if !self.windowed && !self.report_batch_item_failures {
+            return (BatchAnswer::Succeeded, None);
+        }
         let ids: Vec<_> = identifiers.iter().map(|identifier| self.item_id(identifier)).collect();
         if self.windowed {
             let answer = WindowAnswer::read(payload, self.report_batch_item_failures, &ids);
@@ -93,18 +103,23 @@ impl Plan {
             .as_ref()
             .and_then(|source| source.source.as_ref())
             .ok_or_else(|| incomplete("source"))?;
-        let settings = mapping.settings.clone().unwrap_or_default();
         let kind = kind(config);
+        let effective = parameters(mapping).effective(kind, wall_ms()).map_err(|errors| {
+            let says: Vec<_> = errors.iter().map(ToString::to_string).collect();
+            SourceError::configuration(says.join("; "))
+        })?;
         let binding = Binding {
             mapping_id: mapping.id.as_str().into(),
-            start: Start::TrimHorizon,
+            start: effective.start.unwrap_or(Start::TrimHorizon),
             secrets: secrets.clone(),
         };
         let connector = connector(config, &binding)?;
-        let patterns: Vec<&str> = settings.filters.iter().map(String::as_str).collect();
-        let filters = Filters::parse(kind, &patterns)
-            .map_err(|error| SourceError::configuration(error.to_string()))?;
         let (places, windows) = kept(&assignment.checkpoints);
+        let answers = Answers {
+            report_batch_item_failures: effective.report_batch_item_failures,
+            windowed: effective.tumbling_window_ms.is_some(),
+            kafka: kind == SourceKind::Kafka,
+        };
         let plan = Self {
             id: mapping.id.as_str().into(),
             fence: assignment.fence,
@@ -113,19 +128,111 @@ impl Plan {
             function_arn: format!("trine:function:{}", mapping.function),
             kind_name: connector.descriptor().kind,
             source_arn: source_arn(config),
-            settings: Settings::new(BatchLimits::new(100, 0).unwrap()),
-            filters,
-            answers: Answers {
-                report_batch_item_failures: true,
-                windowed: false,
-                kafka: kind == SourceKind::Kafka,
-            },
-            parks: false,
+            settings: settings(&effective, &connector.descriptor())?,
+            parks: effective.exhausted_policy == ExhaustedPolicy::ParkKey,
+            filters: effective.filters,
+            answers,
             connector,
             parked: assignment.parked.clone(),
             windows,
         };
         Ok((plan, places))
+    }
+}
+
+/// The engine's settings: what is in force, on a source that can do what it can.
+fn settings(effective: &Effective, descriptor: &Descriptor) -> Result<Settings, SourceError> {
+    let limits =
+        BatchLimits::new(effective.batch_size, effective.batching_window_ms).map_err(|wrong| {
+            let says: Vec<_> = wrong.iter().map(ToString::to_string).collect();
+            SourceError::configuration(says.join("; "))
+        })?;
+    let order = match (descriptor.ordering, effective.key_order) {
+        (Ordering::None, _) => Order::None,
+        (Ordering::Key, _) | (Ordering::Shard, Some(KeyOrder::Key)) => Order::Key,
+        (Ordering::Shard, Some(KeyOrder::Shard) | None) => Order::Shard,
+    };
+    let per_record = descriptor.settling == Settling::PerRecord;
+    let window_start = match effective.kind {
+        SourceKind::RabbitMq | SourceKind::ActiveMq => WindowStart::FirstRecord,
+        _ => WindowStart::PreviousBatchEnd,
+    };
+    let of_source = descriptor.shard_concurrency_max.unwrap_or(u32::MAX);
+    Ok(Settings {
+        window_start,
+        order,
+        settling: if per_record { EngineSettling::PerRecord } else { EngineSettling::LowWater },
+        batches_per_shard_max: effective.batches_per_shard_max.min(of_source),
+        maximum_concurrency: effective.maximum_concurrency,
+        lookahead_records_max: effective.lookahead_records_max,
+        retries_max: effective.retries_max,
+        record_age_ms_max: effective.record_age_ms_max,
+        bisect: effective.bisect,
+        report_batch_item_failures: effective.report_batch_item_failures,
+        exhausted: match effective.exhausted_policy {
+            ExhaustedPolicy::Discard => Exhausted::Discard,
+            ExhaustedPolicy::ParkKey => Exhausted::ParkKey,
+        },
+        on_failure_destination: effective.on_failure,
+        retried_by: match descriptor.redelivery {
+            Redelivery::Poller => RetriedBy::Engine,
+            Redelivery::Source => RetriedBy::Source,
+        },
+        survives_reconnect: descriptor.outlives_connection,
+        tumbling_window_ms: effective.tumbling_window_ms,
+        // LS 4.5: standard queues only.
+        ramp: (effective.kind == SourceKind::Sqs).then_some(Ramp::SQS),
+        receive_wait_ms: u64::try_from(descriptor.receive_wait.as_millis()).unwrap_or(u64::MAX),
+        not_reached: Backoff::NOT_REACHED.capped(NOT_REACHED_MS_MAX),
+        salt: salt(),
+        ..Settings::new(limits.with_envelope(ENVELOPE_BYTES))
+    })
+}
+
+fn parameters(mapping: &Mapping) -> Parameters {
+    let settings = mapping.settings.clone().unwrap_or_default();
+    Parameters {
+        batch_size: settings.batch_size,
+        batching_window_ms: settings.batching_window_ms,
+        parallelization_factor: settings.parallelization_factor,
+        maximum_concurrency: settings.maximum_concurrency,
+        starting_position: settings.starting_position.and_then(starting_position),
+        starting_position_timestamp_ms: settings.starting_position_timestamp_ms,
+        maximum_record_age_seconds: settings.maximum_record_age_seconds,
+        maximum_retry_attempts: settings.maximum_retry_attempts,
+        bisect_batch_on_function_error: settings.bisect_batch_on_function_error,
+        tumbling_window_seconds: settings.tumbling_window_seconds,
+        report_batch_item_failures: settings.report_batch_item_failures,
+        on_failure: settings.on_failure.is_some(),
+        filters: settings.filters,
+        key_order: settings.key_order.and_then(key_order),
+        exhausted_policy: settings.exhausted_policy.and_then(exhausted_policy),
+        lookahead_records_max: settings.lookahead_records_max,
+    }
+}
+
+fn starting_position(wire: i32) -> Option<StartingPosition> {
+    match v1::StartingPosition::try_from(wire).ok()? {
+        v1::StartingPosition::Unspecified => None,
+        v1::StartingPosition::TrimHorizon => Some(StartingPosition::TrimHorizon),
+        v1::StartingPosition::Latest => Some(StartingPosition::Latest),
+        v1::StartingPosition::AtTimestamp => Some(StartingPosition::AtTimestamp),
+    }
+}
+
+fn key_order(wire: i32) -> Option<KeyOrder> {
+    match v1::KeyOrder::try_from(wire).ok()? {
+        v1::KeyOrder::Unspecified => None,
+        v1::KeyOrder::Shard => Some(KeyOrder::Shard),
+        v1::KeyOrder::Key => Some(KeyOrder::Key),
+    }
+}
+
+fn exhausted_policy(wire: i32) -> Option<ExhaustedPolicy> {
+    match v1::ExhaustedPolicy::try_from(wire).ok()? {
+        v1::ExhaustedPolicy::Unspecified => None,
+        v1::ExhaustedPolicy::Discard => Some(ExhaustedPolicy::Discard),
+        v1::ExhaustedPolicy::ParkKey => Some(ExhaustedPolicy::ParkKey),
     }
 }
 

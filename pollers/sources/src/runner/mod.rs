@@ -24,7 +24,7 @@ use trine_proto::v1::UnparkOrder;
 
 use self::shards::Shards;
 use self::status::Status;
-use self::units::{Done, Units};
+use self::units::Units;
 use crate::clock::Clock;
 use crate::invoke::{Invoker, Response};
 use crate::plan::Plan;
@@ -169,6 +169,7 @@ impl Runner {
         let mut effects = std::mem::take(&mut self.effects);
         self.poll.step(now, input, &mut effects);
         for effect in effects.drain(..) {
+            tracing::trace!(mapping = %self.plan.id, ?effect);
             self.carry_out(now, effect);
         }
         self.effects = effects;
