@@ -61,3 +61,6 @@ pub use settings::{
     Order, PARK_RECORDS_MAX, Ramp, RetriedBy, Settings, Settling, UNPARK_RECORDS_MAX,
     WINDOW_IDLE_MS, WINDOW_STATE_BYTES_MAX, WindowStart,
 };
+
+#[cfg(test)]
+mod tests;

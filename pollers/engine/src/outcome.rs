@@ -42,8 +42,8 @@ impl Shard {
         batch.not_reached();
         let is_kept = !self.is_ending() && !batch.is_void;
         batch.is_held = is_kept;
-        cx.permits.not_reached(cx.now, is_kept, cx.out);
         cx.fact(Fact::Delayed { shard: self.id, batch: batch.id, delay });
+        cx.permits.not_reached(cx.now, is_kept, cx.out);
         if is_kept {
             self.keep(batch);
         } else {

@@ -326,8 +326,7 @@ impl Shard {
     fn flush_parks(&mut self, cx: &mut Context<'_>) {
         let shard = self.id;
         loop {
-            let ticket = cx.numbers.ticket();
-            match self.parks.due(cx.now, &self.ledger, ticket) {
+            match self.parks.due(cx.now, &self.ledger, cx.numbers) {
                 Some(Ask::Park { ticket, key, records, failed }) => {
                     cx.out.push(Effect::Park { shard, ticket, key, records, failed });
                 }
