@@ -53,6 +53,8 @@ struct Park {
     is_sent: bool,
     /// Returned records that have ended and were not told to anyone.
     ended: u64,
+    /// The function failed again on the others.
+    has_failed: bool,
     settling: Option<Settling>,
     failures: u32,
 }
@@ -110,6 +112,7 @@ impl Park {
             next_returned: 0,
             is_sent: false,
             ended: 0,
+            has_failed: false,
             settling: None,
             failures: 0,
         }
@@ -310,15 +313,13 @@ impl Parks {
     }
 
     /// The function failed again on a returned record: those that have not ended stay parked.
-    pub(crate) fn failed_again(&mut self, key: Key) -> Turn {
-        let Some(park) = self.keys.get_mut(&key) else { return Turn::Unchanged };
+    pub(crate) fn failed_again(&mut self, key: Key) {
+        let Some(park) = self.keys.get_mut(&key) else { return };
         transition!("Returning --failed--> Parked");
         park.returned.clear();
-        park.is_sent = false;
+        (park.is_sent, park.has_failed) = (false, true);
         self.returning.remove(&key);
         self.changed.insert(key);
-        let left = park.durable + park.being_parked() - park.told_or_ended();
-        Turn::Ended { left, done: false }
     }
 
     /// The park has forgotten returned records. `None`: nobody waits for this.
@@ -361,8 +362,11 @@ impl Parks {
         }
         let left = park.durable + park.being_parked();
         if left > 0 {
-            transition!("Returning --ended--> Parked");
-            return (Turn::Ended { left, done: true }, List::EMPTY);
+            let done = !std::mem::take(&mut park.has_failed);
+            if done {
+                transition!("Returning --ended--> Parked");
+            }
+            return (Turn::Ended { left, done }, List::EMPTY);
         }
         transition!("Returning --free--> Free");
         let list = park.list;

@@ -237,7 +237,7 @@ impl Shard {
     }
 
     /// Lets a key go on whose returned records have ended.
-    fn turn_key(&mut self, cx: &mut Context<'_>, key: Key) {
+    pub(crate) fn turn_key(&mut self, cx: &mut Context<'_>, key: Key) {
         let (turn, mut freed) = self.parks.turn(key);
         while let Some(record) = self.ledger.pop_front(&mut freed) {
             self.ledger.free(record);

@@ -244,10 +244,9 @@ scripts! {
         991  s1 read 1          -> invoke b3 #1 1..2 @1
         992  s2 read 1          -> invoke b4 #1 1..2 @2
         1200 tick               -> *RampMoved { concurrency: 3 }
-        1201 answer b3 ok       ->
-        1202 s2 answer b4 ok    -> 
-        1203 s1 answer b3 ok    -> store t3 through 1 @1; receive 3 50ms; receive 3 50ms @1
-        70000 tick              -> *x
+        1202 s2 answer b4 ok    -> receive 3 50ms @2
+        1203 s1 answer b3 ok    -> store t3 through 1 @1; receive 3 50ms @1
+        70000 tick              -> *RampMoved { concurrency: 2 }
     ";
 
     nothing_is_waited_for_after_the_end_of_a_shard, "LS 4.6: resharding", from_end(), "
