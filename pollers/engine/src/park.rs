@@ -35,6 +35,7 @@ pub(crate) struct Parks {
     waits: BTreeSet<(Millis, Key)>,
     /// Keys that may have returned records for a batch.
     returning: BTreeSet<Key>,
+    next_returned: u64,
 }
 
 #[derive(Debug)]
@@ -48,7 +49,6 @@ struct Park {
     durable: u64,
     /// Records that came back and were not settled.
     returned: VecDeque<Returned>,
-    next_returned: u64,
     /// A batch of returned records is under way or waits.
     is_sent: bool,
     /// Returned records that have ended and were not told to anyone.
@@ -62,7 +62,9 @@ struct Park {
 #[derive(Debug)]
 struct Parking {
     ticket: Ticket,
+    /// Empty: they are void.
     records: Vec<Sequence>,
+    count: u64,
     failed: Option<BatchId>,
     until: Option<Millis>,
 }
@@ -109,7 +111,6 @@ impl Park {
             failed: None,
             durable,
             returned: VecDeque::new(),
-            next_returned: 0,
             is_sent: false,
             ended: 0,
             has_failed: false,
@@ -123,7 +124,7 @@ impl Park {
     }
 
     fn being_parked(&self) -> u64 {
-        self.parking.as_ref().map_or(0, |parking| parking.records.len() as u64)
+        self.parking.as_ref().map_or(0, |parking| parking.count)
     }
 
     /// Returned records that have ended and that the park has not forgotten.
@@ -213,7 +214,7 @@ impl Parks {
         let parking = park.parking.take_if(|parking| is_told(parking))?;
         transition!("Telling --parked--> Following");
         self.tickets.remove(&ticket);
-        park.durable += parking.records.len() as u64;
+        park.durable += parking.count;
         park.failures = 0;
         self.changed.insert(key);
         Some((key, parking.records))
@@ -232,6 +233,10 @@ impl Parks {
         let is_told = |parking: &Parking| parking.ticket == ticket && parking.until.is_none();
         park.parking.as_ref().filter(|parking| is_told(parking))?;
         let until = park.wait(now, backoff, salt);
+        if park.parking.take_if(|parking| parking.records.is_empty()).is_some() {
+            self.changed.insert(key);
+            return Some((key, until));
+        }
         let parking = park.parking.as_mut()?;
         transition!("Telling --failed--> Waiting");
         parking.until = Some(until);
@@ -250,8 +255,8 @@ impl Parks {
         transition!("Parked --unpark--> Returning");
         park.durable = park.durable.max(known) - dropped;
         for meta in records {
-            let record = Sequence(park.next_returned);
-            park.next_returned += 1;
+            let record = Sequence(self.next_returned);
+            self.next_returned += 1;
             let RecordMeta { bytes, arrived_at, .. } = *meta;
             let (is_sent, has_ended) = (false, false);
             park.returned.push_back(Returned { record, bytes, arrived_at, is_sent, has_ended });
@@ -396,6 +401,9 @@ impl Parks {
         for park in self.keys.values_mut() {
             park.list = List::EMPTY;
             park.parking = park.parking.take().filter(|parking| parking.until.is_none());
+            if let Some(parking) = &mut park.parking {
+                parking.records.clear();
+            }
         }
     }
 
@@ -449,7 +457,8 @@ impl Park {
             }
             let (ticket, failed) = (numbers.ticket(), self.failed.take());
             let told = records.iter().copied().collect();
-            self.parking = Some(Parking { ticket, records, failed, until: None });
+            self.parking =
+                Some(Parking { ticket, count: records.len() as u64, records, failed, until: None });
             return Some(Ask::Park { ticket, key, records: told, failed });
         }
         if let Some(settling) = &mut self.settling {

@@ -238,11 +238,8 @@ impl Shard {
 
     /// Lets a key go on whose returned records have ended.
     pub(crate) fn turn_key(&mut self, cx: &mut Context<'_>, key: Key) {
-        let (turn, mut freed) = self.parks.turn(key);
-        while let Some(record) = self.ledger.pop_front(&mut freed) {
-            self.ledger.free(record);
-            self.lanes.push(&mut self.ledger, record);
-        }
+        let (turn, freed) = self.parks.turn(key);
+        self.lanes.insert(&mut self.ledger, key, freed);
         if let Turn::Ended { left, done } = turn {
             cx.fact(Fact::UnparkEnded { shard: self.id, key, left, done });
         }

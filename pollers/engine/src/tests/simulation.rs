@@ -7,7 +7,7 @@ use crate::{
     Sequence, Settings, Settling, ShardId, WindowStart,
 };
 
-const SEEDS: u64 = 60;
+const SEEDS: u64 = 600;
 const STEPS: u64 = 500;
 
 fn settings(dice: &mut Dice, seed: u64, order: Order, settling: Settling) -> Settings {
