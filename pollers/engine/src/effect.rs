@@ -127,7 +127,7 @@ pub enum Origin {
     /// From the source.
     Source,
     /// From the park of this key; all records of the batch are. Their sequences count the records that came
-    /// back from the park of this key since the shard was opened, from 0.
+    /// back from the park, of whatever key, since the shard was opened, from 0.
     Park(Key),
 }
 

@@ -31,7 +31,7 @@ number! {
     ///
     /// Not the source's own offset or sequence number: those are numbers here, texts there and sparse
     /// everywhere, and the engine needs none of it to keep order. Records that come back from the park
-    /// are counted apart, see [`Origin`](crate::Origin).
+    /// are counted apart, see [`Origin::Park`](crate::Origin::Park).
     Sequence(u64)
 }
 

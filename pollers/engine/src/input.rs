@@ -127,7 +127,7 @@ pub enum Input<'a> {
     },
     /// Records of a parked key come back, the oldest of those that did not come back yet: they are sent
     /// before anything else of the key. At most [`UNPARK_RECORDS_MAX`](crate::UNPARK_RECORDS_MAX) in hand
-    /// for a key; more are refused with [`Fact::UnparkEnded`](crate::Fact::UnparkEnded).
+    /// for a key; more are refused with [`Fact::UnparkEnded`](crate::Fact::UnparkEnded), and get no sequence.
     Unpark {
         /// Of which shard.
         shard: ShardId,

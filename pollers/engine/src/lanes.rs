@@ -104,6 +104,35 @@ impl Lanes {
         }
     }
 
+    /// Adds records of a key that were set aside, among the others of its lane by their sequences.
+    pub(crate) fn insert(&mut self, ledger: &mut Ledger, key: Key, mut freed: List) {
+        if freed.count == 0 {
+            return;
+        }
+        let mut behind = self.remove_lane(key);
+        while let (Some(old), next) = (freed.head(), behind.head()) {
+            let from = if next.is_some_and(|next| next < old) { &mut behind } else { &mut freed };
+            if let Some(record) = ledger.pop_front(from) {
+                ledger.free(record);
+                self.push(ledger, record);
+            }
+        }
+        while let Some(record) = ledger.pop_front(&mut behind) {
+            self.push(ledger, record);
+        }
+    }
+
+    /// Takes all waiting records of a key's lane out, those of other keys too.
+    fn remove_lane(&mut self, key: Key) -> List {
+        let Some(lane) = self.lanes.get_mut(&self.lane_of(key)) else { return List::EMPTY };
+        let removed = std::mem::replace(&mut lane.list, List::EMPTY);
+        if lane.busy == 0 {
+            self.ready_records -= removed.count;
+            self.ready_bytes -= removed.bytes;
+        }
+        removed
+    }
+
     /// The oldest record that may be sent.
     pub(crate) fn first(&mut self) -> Option<Sequence> {
         loop {

@@ -136,9 +136,12 @@ impl Ledger {
         true
     }
 
+    /// The record's key is not parked any more. Nothing for one that waits in a lane already.
     pub(crate) fn free(&mut self, record: Sequence) {
-        transition!("Parking --free--> Waiting");
-        self.slot_mut(record).state = State::Waiting;
+        if self.slot(record).state == State::Parking {
+            transition!("Parking --free--> Waiting");
+            self.slot_mut(record).state = State::Waiting;
+        }
     }
 
     /// The on-failure destination is being told of the record. `false`: it is void, and over.

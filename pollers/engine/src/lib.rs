@@ -79,3 +79,6 @@ pub use settings::{
 };
 /// What a mapping can read.
 pub use source_kind::SourceKind;
+
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use crate::context::Context;
 use crate::flight::{Batch, Exhaustion, Kind, Outcome, Said, State};
-use crate::park::Turn;
 use crate::shard::Shard;
 use crate::{
     Answer, BatchId, Condition, Delay, Exhausted, Fact, Failure, Key, Order, Origin, Sequence,
@@ -42,8 +41,8 @@ impl Shard {
         batch.not_reached();
         let is_kept = !self.is_ending() && !batch.is_void;
         batch.is_held = is_kept;
-        cx.permits.not_reached(cx.now, is_kept, cx.out);
         cx.fact(Fact::Delayed { shard: self.id, batch: batch.id, delay });
+        cx.permits.not_reached(cx.now, is_kept, cx.out);
         if is_kept {
             self.keep(batch);
         } else {
@@ -146,9 +145,8 @@ impl Shard {
             }
             (Exhausted::ParkKey, Origin::Park(key)) => {
                 batch.remove(|_| true);
-                if let Turn::Ended { left, done } = self.parks.failed_again(key) {
-                    cx.fact(Fact::UnparkEnded { shard: self.id, key, left, done });
-                }
+                self.parks.failed_again(key);
+                self.turn_key(cx, key);
             }
             (Exhausted::ParkKey | Exhausted::Discard, origin) => {
                 let Exhaustion { records, invoke_count, function_error, .. } = exhaustion;

@@ -13,11 +13,12 @@
 //! ```
 //!
 //! The first four lines are about records on their way into the park, the rest about the key. While a key is
-//! parked, also while it returns, its new records are parked behind the others: order is kept. A
-//! key is free when the last parked record has ended, though newer ones may still wait to be set aside.
+//! parked, also while it returns, its new records are parked behind the others: order is kept. Once everything
+//! that is parked has come back, up to a thousand new ones wait in hand for its end, and then flow.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use crate::context::Numbers;
 use crate::ledger::{Ledger, List};
 use crate::{
     Backoff, BatchId, BatchLimits, Key, Millis, PARK_RECORDS_MAX, RecordMeta, Records, Sequence,
@@ -34,6 +35,7 @@ pub(crate) struct Parks {
     waits: BTreeSet<(Millis, Key)>,
     /// Keys that may have returned records for a batch.
     returning: BTreeSet<Key>,
+    next_returned: u64,
 }
 
 #[derive(Debug)]
@@ -47,11 +49,12 @@ struct Park {
     durable: u64,
     /// Records that came back and were not settled.
     returned: VecDeque<Returned>,
-    next_returned: u64,
     /// A batch of returned records is under way or waits.
     is_sent: bool,
     /// Returned records that have ended and were not told to anyone.
     ended: u64,
+    /// The function failed again on the others.
+    has_failed: bool,
     settling: Option<Settling>,
     failures: u32,
 }
@@ -59,7 +62,9 @@ struct Park {
 #[derive(Debug)]
 struct Parking {
     ticket: Ticket,
+    /// Empty: they are void.
     records: Vec<Sequence>,
+    count: u64,
     failed: Option<BatchId>,
     until: Option<Millis>,
 }
@@ -106,9 +111,9 @@ impl Park {
             failed: None,
             durable,
             returned: VecDeque::new(),
-            next_returned: 0,
             is_sent: false,
             ended: 0,
+            has_failed: false,
             settling: None,
             failures: 0,
         }
@@ -116,6 +121,22 @@ impl Park {
 
     fn is_returning(&self) -> bool {
         !self.returned.is_empty() || self.ended > 0 || self.settling.is_some() || self.is_sent
+    }
+
+    fn being_parked(&self) -> u64 {
+        self.parking.as_ref().map_or(0, |parking| parking.count)
+    }
+
+    /// Returned records that have ended and that the park has not forgotten.
+    fn told_or_ended(&self) -> u64 {
+        self.ended + self.settling.as_ref().map_or(0, |settling| settling.count)
+    }
+
+    /// Everything that is parked has come back: once it has ended the key is free. New records wait for
+    /// that in hand, or the key of a source that never rests would never be free.
+    fn is_last_leg(&self) -> bool {
+        let back = self.returned.len() as u64 + self.told_or_ended();
+        self.is_returning() && self.durable == back && self.list.count < PARK_RECORDS_MAX
     }
 
     fn wait(&mut self, now: Millis, backoff: Backoff, salt: u64) -> Millis {
@@ -162,15 +183,20 @@ impl Parks {
         }
     }
 
-    /// What is to be asked for now; `ticket` is used up if it is in it.
-    pub(crate) fn due(&mut self, now: Millis, ledger: &Ledger, ticket: Ticket) -> Option<Ask> {
+    /// What is to be asked for now.
+    pub(crate) fn due(
+        &mut self,
+        now: Millis,
+        ledger: &Ledger,
+        numbers: &mut Numbers,
+    ) -> Option<Ask> {
         while let Some(&(until, key)) = self.waits.first().filter(|(until, _)| *until <= now) {
             self.waits.remove(&(until, key));
             self.changed.insert(key);
         }
         while let Some(&key) = self.changed.first() {
             let park = self.keys.get_mut(&key);
-            if let Some(ask) = park.and_then(|park| park.due(now, ledger, ticket, key)) {
+            if let Some(ask) = park.and_then(|park| park.due(now, ledger, numbers, key)) {
                 let (Ask::Park { ticket, .. } | Ask::Settle { ticket, .. }) = ask;
                 self.tickets.insert(ticket, key);
                 return Some(ask);
@@ -184,10 +210,11 @@ impl Parks {
     pub(crate) fn parked(&mut self, ticket: Ticket) -> Option<(Key, Vec<Sequence>)> {
         let key = *self.tickets.get(&ticket)?;
         let park = self.keys.get_mut(&key)?;
-        let parking = park.parking.take_if(|parking| parking.ticket == ticket)?;
+        let is_told = |parking: &Parking| parking.ticket == ticket && parking.until.is_none();
+        let parking = park.parking.take_if(|parking| is_told(parking))?;
         transition!("Telling --parked--> Following");
         self.tickets.remove(&ticket);
-        park.durable += parking.records.len() as u64;
+        park.durable += parking.count;
         park.failures = 0;
         self.changed.insert(key);
         Some((key, parking.records))
@@ -203,8 +230,14 @@ impl Parks {
     ) -> Option<(Key, Millis)> {
         let key = *self.tickets.get(&ticket)?;
         let park = self.keys.get_mut(&key)?;
+        let is_told = |parking: &Parking| parking.ticket == ticket && parking.until.is_none();
+        park.parking.as_ref().filter(|parking| is_told(parking))?;
         let until = park.wait(now, backoff, salt);
-        let parking = park.parking.as_mut().filter(|parking| parking.ticket == ticket)?;
+        if park.parking.take_if(|parking| parking.records.is_empty()).is_some() {
+            self.changed.insert(key);
+            return Some((key, until));
+        }
+        let parking = park.parking.as_mut()?;
         transition!("Telling --failed--> Waiting");
         parking.until = Some(until);
         self.waits.insert((until, key));
@@ -222,8 +255,8 @@ impl Parks {
         transition!("Parked --unpark--> Returning");
         park.durable = park.durable.max(known) - dropped;
         for meta in records {
-            let record = Sequence(park.next_returned);
-            park.next_returned += 1;
+            let record = Sequence(self.next_returned);
+            self.next_returned += 1;
             let RecordMeta { bytes, arrived_at, .. } = *meta;
             let (is_sent, has_ended) = (false, false);
             park.returned.push_back(Returned { record, bytes, arrived_at, is_sent, has_ended });
@@ -285,20 +318,21 @@ impl Parks {
     }
 
     /// The function failed again on a returned record: those that have not ended stay parked.
-    pub(crate) fn failed_again(&mut self, key: Key) -> Turn {
-        let Some(park) = self.keys.get_mut(&key) else { return Turn::Unchanged };
+    pub(crate) fn failed_again(&mut self, key: Key) {
+        let Some(park) = self.keys.get_mut(&key) else { return };
         transition!("Returning --failed--> Parked");
         park.returned.clear();
-        park.is_sent = false;
+        (park.is_sent, park.has_failed) = (false, true);
         self.returning.remove(&key);
-        Turn::Ended { left: park.durable - park.ended, done: false }
+        self.changed.insert(key);
     }
 
     /// The park has forgotten returned records. `None`: nobody waits for this.
     pub(crate) fn settled(&mut self, ticket: Ticket) -> Option<Key> {
         let key = *self.tickets.get(&ticket)?;
         let park = self.keys.get_mut(&key)?;
-        let settling = park.settling.take_if(|settling| settling.ticket == ticket)?;
+        let is_told = |settling: &Settling| settling.ticket == ticket && settling.until.is_none();
+        let settling = park.settling.take_if(|settling| is_told(settling))?;
         self.tickets.remove(&ticket);
         park.durable = park.durable.saturating_sub(settling.count);
         park.failures = 0;
@@ -316,8 +350,10 @@ impl Parks {
     ) -> Option<Millis> {
         let key = *self.tickets.get(&ticket)?;
         let park = self.keys.get_mut(&key)?;
+        let is_told = |settling: &Settling| settling.ticket == ticket && settling.until.is_none();
+        park.settling.as_ref().filter(|settling| is_told(settling))?;
         let until = park.wait(now, backoff, salt);
-        let settling = park.settling.as_mut().filter(|settling| settling.ticket == ticket)?;
+        let settling = park.settling.as_mut()?;
         settling.until = Some(until);
         self.waits.insert((until, key));
         settling.until
@@ -329,10 +365,13 @@ impl Parks {
         if park.is_returning() {
             return (Turn::Unchanged, List::EMPTY);
         }
-        let left = park.durable;
-        if left > 0 || park.parking.is_some() {
-            transition!("Returning --ended--> Parked");
-            return (Turn::Ended { left, done: true }, List::EMPTY);
+        let left = park.durable + park.being_parked();
+        if left > 0 {
+            let done = !std::mem::take(&mut park.has_failed);
+            if done {
+                transition!("Returning --ended--> Parked");
+            }
+            return (Turn::Ended { left, done }, List::EMPTY);
         }
         transition!("Returning --free--> Free");
         let list = park.list;
@@ -362,6 +401,9 @@ impl Parks {
         for park in self.keys.values_mut() {
             park.list = List::EMPTY;
             park.parking = park.parking.take().filter(|parking| parking.until.is_none());
+            if let Some(parking) = &mut park.parking {
+                parking.records.clear();
+            }
         }
     }
 
@@ -390,7 +432,13 @@ impl Parks {
 }
 
 impl Park {
-    fn due(&mut self, now: Millis, ledger: &Ledger, ticket: Ticket, key: Key) -> Option<Ask> {
+    fn due(
+        &mut self,
+        now: Millis,
+        ledger: &Ledger,
+        numbers: &mut Numbers,
+        key: Key,
+    ) -> Option<Ask> {
         if let Some(parking) = &mut self.parking {
             if parking.until.is_some_and(|until| until <= now) {
                 transition!("Waiting --due--> Telling");
@@ -399,7 +447,7 @@ impl Park {
                 let (ticket, failed) = (parking.ticket, parking.failed);
                 return Some(Ask::Park { ticket, key, records, failed });
             }
-        } else if self.list.count > 0 {
+        } else if self.list.count > 0 && !self.is_last_leg() {
             transition!("Following --park--> Telling");
             let mut records = Vec::new();
             while (records.len() as u64) < PARK_RECORDS_MAX
@@ -407,9 +455,10 @@ impl Park {
             {
                 records.push(record);
             }
-            let failed = self.failed.take();
+            let (ticket, failed) = (numbers.ticket(), self.failed.take());
             let told = records.iter().copied().collect();
-            self.parking = Some(Parking { ticket, records, failed, until: None });
+            self.parking =
+                Some(Parking { ticket, count: records.len() as u64, records, failed, until: None });
             return Some(Ask::Park { ticket, key, records: told, failed });
         }
         if let Some(settling) = &mut self.settling {
@@ -418,7 +467,7 @@ impl Park {
                 return Some(Ask::Settle { ticket: settling.ticket, key, count: settling.count });
             }
         } else if self.ended > 0 {
-            let count = std::mem::take(&mut self.ended);
+            let (ticket, count) = (numbers.ticket(), std::mem::take(&mut self.ended));
             self.settling = Some(Settling { ticket, count, until: None });
             return Some(Ask::Settle { ticket, key, count });
         }

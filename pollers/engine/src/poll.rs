@@ -88,6 +88,7 @@ impl Poll {
         self.settle_touched(now, out);
         self.turns(now, out);
         self.settle_touched(now, out);
+        self.permits.look(now, out);
         self.end_stop(out);
         debug_assert_eq!(invariants::broken(self), None);
     }
@@ -365,6 +366,9 @@ impl Poll {
     fn remove(&mut self, now: Millis, id: ShardId, tell: bool, out: &mut Vec<Effect>) {
         self.disarm(id);
         let Some(entry) = self.shards.remove(&id) else { return };
+        // The number may be given again: nothing may be left that means this shard.
+        self.hungry.retain(|hungry| *hungry != id);
+        self.touched.retain(|touched| *touched != id);
         self.orphans.extend(entry.shard.running());
         if tell {
             let Self { settings, permits, numbers, run, link, .. } = self;
@@ -391,9 +395,10 @@ impl Poll {
         self.arm(id, None);
     }
 
-    /// Hands out free permits, a batch a turn.
+    /// Hands out free permits, a batch a turn. Only what no batch takes is fetched against.
     fn turns(&mut self, now: Millis, out: &mut Vec<Effect>) {
         let mut blocked = 0;
+        let mut empty_handed = Vec::new();
         while self.permits.free() > 0
             && blocked < self.hungry.len()
             && let Some(id) = self.hungry.pop_front()
@@ -404,8 +409,10 @@ impl Poll {
             let cx = &mut Context { now, settings, permits, numbers, run, is_up, out };
             let turn = entry.shard.turn(cx);
             entry.is_hungry = turn != Turn::Rest;
-            if entry.is_hungry {
-                self.hungry.push_back(id);
+            match turn {
+                Turn::Fetch => empty_handed.push(id),
+                Turn::Again | Turn::Blocked => self.hungry.push_back(id),
+                Turn::Rest => {}
             }
             if !entry.is_touched {
                 entry.is_touched = true;
@@ -413,6 +420,29 @@ impl Poll {
             }
             blocked =
                 if turn == Turn::Again { 0 } else { blocked + usize::from(turn == Turn::Blocked) };
+        }
+        self.fetch(now, empty_handed, out);
+    }
+
+    fn fetch(&mut self, now: Millis, ids: Vec<ShardId>, out: &mut Vec<Effect>) {
+        for id in ids {
+            let Self { shards, settings, permits, numbers, run, link, .. } = self;
+            let Some(entry) = shards.get_mut(&id) else { continue };
+            if permits.may_fetch() {
+                let (run, is_up) = (*run, link.is_up());
+                entry.is_hungry = false;
+                entry.shard.fetch(&mut Context {
+                    now,
+                    settings,
+                    permits,
+                    numbers,
+                    run,
+                    is_up,
+                    out,
+                });
+            } else {
+                self.hungry.push_back(id);
+            }
         }
     }
 

@@ -237,12 +237,9 @@ impl Shard {
     }
 
     /// Lets a key go on whose returned records have ended.
-    fn turn_key(&mut self, cx: &mut Context<'_>, key: Key) {
-        let (turn, mut freed) = self.parks.turn(key);
-        while let Some(record) = self.ledger.pop_front(&mut freed) {
-            self.ledger.free(record);
-            self.lanes.push(&mut self.ledger, record);
-        }
+    pub(crate) fn turn_key(&mut self, cx: &mut Context<'_>, key: Key) {
+        let (turn, freed) = self.parks.turn(key);
+        self.lanes.insert(&mut self.ledger, key, freed);
         if let Turn::Ended { left, done } = turn {
             cx.fact(Fact::UnparkEnded { shard: self.id, key, left, done });
         }
@@ -326,8 +323,7 @@ impl Shard {
     fn flush_parks(&mut self, cx: &mut Context<'_>) {
         let shard = self.id;
         loop {
-            let ticket = cx.numbers.ticket();
-            match self.parks.due(cx.now, &self.ledger, ticket) {
+            match self.parks.due(cx.now, &self.ledger, cx.numbers) {
                 Some(Ask::Park { ticket, key, records, failed }) => {
                     cx.out.push(Effect::Park { shard, ticket, key, records, failed });
                 }

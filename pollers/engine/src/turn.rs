@@ -15,6 +15,8 @@ pub(crate) enum Turn {
     Again,
     /// The mapping's permits are in the way.
     Blocked,
+    /// There is nothing to send, and room for more records.
+    Fetch,
     /// Nothing is to be done before something happens to the shard.
     Rest,
 }
@@ -43,7 +45,8 @@ impl Shard {
         if self.conclude_window(cx) || self.send_returned(cx) || self.cut(cx) {
             return Turn::Again;
         }
-        self.fetch(cx)
+        let may_fetch = cx.is_up && !self.has_ended() && self.receive.is_ready(cx.now);
+        if may_fetch && self.fetch_records_max(cx).is_some() { Turn::Fetch } else { Turn::Rest }
     }
 
     fn start(&mut self, cx: &mut Context<'_>, origin: Origin, kind: Kind, records: Vec<Sequence>) {
@@ -70,7 +73,7 @@ impl Shard {
     }
 
     fn send_returned(&mut self, cx: &mut Context<'_>) -> bool {
-        if self.window.as_ref().is_some_and(|_| !self.batches.is_empty()) {
+        if self.window.is_some() && !self.batches.is_empty() {
             return false;
         }
         let lanes = &mut self.lanes;
@@ -86,6 +89,9 @@ impl Shard {
 
     /// Sends a new batch, if one is due.
     fn cut(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.window.is_some() && !self.batches.is_empty() {
+            return false; // the final invocation of a window is in no lane, and goes first
+        }
         let Some(first) = self.lanes.first() else { return false };
         let slot = *self.ledger.slot(first);
         let before = self.window_takes_before(cx, slot.arrived_at);
@@ -129,35 +135,40 @@ impl Shard {
     }
 
     /// Asks for records, as many as free permits can take.
-    fn fetch(&mut self, cx: &mut Context<'_>) -> Turn {
-        if !cx.is_up || self.has_ended() || !self.receive.is_ready(cx.now) {
-            return Turn::Rest;
-        }
-        if !cx.permits.may_fetch() {
-            return Turn::Blocked;
-        }
-        let Settings { batch, lookahead_records_max, .. } = cx.settings;
-        let free = cx.permits.free().min(cx.settings.batches_per_shard_max - self.running);
-        let wanted = u64::from(free) * u64::from(batch.records_max());
-        let wanted = wanted.saturating_sub(self.lanes.ready_records());
-        let records_max = wanted.min(self.ledger.room(*lookahead_records_max));
-        let Some(records_max) = u32::try_from(records_max).ok().filter(|most| *most > 0) else {
-            return Turn::Rest;
-        };
-        let bytes = u64::from(free).saturating_mul(batch.records_bytes_max());
+    pub(crate) fn fetch(&mut self, cx: &mut Context<'_>) {
+        let Some(records_max) = self.fetch_records_max(cx) else { return };
+        let free = u64::from(self.free_batches(cx));
+        let bytes = free.saturating_mul(cx.settings.batch.records_bytes_max());
         let bytes_max = bytes.saturating_sub(self.lanes.ready_bytes() + 1).max(1);
         let wait_ms = self.fetch_wait_ms(cx);
         self.receive.asked(cx.now, wait_ms);
         cx.out.push(Effect::Receive { shard: self.id, records_max, bytes_max, wait_ms });
-        Turn::Rest
     }
 
-    /// A receive must not outlast the window of records that wait already.
+    fn free_batches(&self, cx: &Context<'_>) -> u32 {
+        let of_shard = cx.settings.batches_per_shard_max.saturating_sub(self.running);
+        cx.permits.free().min(of_shard)
+    }
+
+    /// How many records may be asked for. `None`: none.
+    fn fetch_records_max(&self, cx: &Context<'_>) -> Option<u32> {
+        let Settings { batch, lookahead_records_max, .. } = cx.settings;
+        let wanted = u64::from(self.free_batches(cx)) * u64::from(batch.records_max());
+        let wanted = wanted.saturating_sub(self.lanes.ready_records());
+        let records_max = wanted.min(self.ledger.room(*lookahead_records_max));
+        u32::try_from(records_max).ok().filter(|most| *most > 0)
+    }
+
+    /// A receive must not outlast the window of records that wait already, unless it is over: then they wait for
+    /// something else.
     fn fetch_wait_ms(&mut self, cx: &Context<'_>) -> Millis {
         let most = cx.settings.receive_wait_ms;
         let Some(first) = self.lanes.first() else { return most };
         let read_at = self.ledger.slot(first).read_at;
-        self.gather.window_end(&cx.settings.batch, read_at).saturating_sub(cx.now).min(most)
+        match self.gather.window_end(&cx.settings.batch, read_at).saturating_sub(cx.now) {
+            0 => most,
+            left => left.min(most),
+        }
     }
 
     /// Sends the next piece of a batch that waits, without what has become too old (LS 4.6).

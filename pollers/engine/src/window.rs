@@ -50,7 +50,6 @@ impl Window {
         let start_ms = arrived_at - arrived_at % self.length_ms;
         let window = OpenWindow { start_ms, state_bytes: 0 };
         self.state = State::Open { window, touched_at: now };
-        self.changed = true;
         Some(start_ms)
     }
 
