@@ -39,8 +39,8 @@ pub(crate) async fn play(stage: &Stage, teller: &Teller) -> Result<Vec<Fact>, Fa
         written += lines;
         stage.noted(|notes| orders(&notes.batches).count() as u64 >= written).await;
     }
-    let checkpoint = format!("byte {}", std::fs::metadata(&path)?.len());
-    let reached = settled(stage, &mapping, &checkpoint).await?;
+    let checkpoint = std::fs::metadata(&path)?.len();
+    let reached = settled(stage, &mapping, checkpoint).await?;
     poller.shutdown(STOP_WAIT).await;
 
     let notes = stage.notes.borrow();
@@ -72,23 +72,30 @@ async fn create_mapping(stage: &Stage, path: &Path) -> Result<String, Failure> {
     Ok(created.mapping.unwrap_or_default().id)
 }
 
-/// Waits until the broker keeps this checkpoint, or one that is not to be.
-async fn settled(stage: &Stage, mapping: &str, wanted: &str) -> Result<String, Failure> {
+/// Waits until the broker keeps this checkpoint, a place in the file, in bytes; or gives back the one that it has.
+async fn settled(stage: &Stage, mapping: &str, wanted: u64) -> Result<u64, Failure> {
     let mut looked = 0;
     loop {
         let request = v1::GetMappingRequest { id: mapping.to_owned() };
         let answer = stage.connection.mappings().get_mapping(request).await;
         let found = answer.map_err(|status| stage.connection.failure(&status))?.into_inner();
-        let shards = found.mapping.and_then(|mapping| mapping.activity).unwrap_or_default().shards;
-        let reached = shards.first().map(|shard| shard.checkpoint.as_str()).unwrap_or_default();
-        let reached = reached.split(" of ").next().unwrap_or_default();
+        let activity = found.mapping.and_then(|mapping| mapping.activity).unwrap_or_default();
+        let place = activity.shards.first().map(|shard| shard.checkpoint.as_str());
+        let place: Option<Place> = place.and_then(|place| serde_json::from_str(place).ok());
+        let reached = place.map_or(0, |place| place.offset);
         looked += 1;
         if reached == wanted || looked == LOOKS_MAX {
-            return Ok(reached.to_owned());
+            return Ok(reached);
         }
         // A poller tells how far it is once a second.
         tokio::time::sleep(LOOK_EVERY).await;
     }
+}
+
+/// What is looked at in a checkpoint of a file.
+#[derive(serde::Deserialize)]
+struct Place {
+    offset: u64,
 }
 
 fn orders(batches: &[Vec<u64>]) -> impl Iterator<Item = &u64> {
