@@ -52,16 +52,13 @@ impl Reports {
         self.outbox.send(frame).await.is_ok()
     }
 
-    /// Tells how a mapping is, unless the connection is busy: the next status says more.
-    pub(crate) fn status(&self, status: StatusReport) -> Result<(), StatusReport> {
+    /// Tells how a mapping is, unless the connection is busy: then gives the report back, and the next one says more.
+    pub(crate) fn status(&self, status: StatusReport) -> Option<StatusReport> {
         let frame = PollerServiceSessionRequest { statuses: vec![status], ..Default::default() };
-        self.outbox.try_send(frame).map_err(|refused| {
-            let mut frame = match refused {
-                mpsc::error::TrySendError::Full(frame)
-                | mpsc::error::TrySendError::Closed(frame) => frame,
-            };
-            frame.statuses.pop().unwrap_or_default()
-        })
+        let refused = self.outbox.try_send(frame).err()?;
+        let (mpsc::error::TrySendError::Full(mut frame)
+        | mpsc::error::TrySendError::Closed(mut frame)) = refused;
+        frame.statuses.pop()
     }
 
     /// A sign of life, unless the connection is so busy that it has some already.

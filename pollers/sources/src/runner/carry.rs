@@ -286,6 +286,21 @@ impl Runner {
         });
     }
 
+    /// Tells the broker that a key which was unparked has failed again.
+    pub(super) fn still_parked(&mut self, id: ShardId, key: Bytes) {
+        let Some(shard) = self.shards.get(id) else { return };
+        let report = ParkReport {
+            mapping_id: self.plan.id.to_string(),
+            fence: self.plan.fence,
+            shard: shard.name.to_string(),
+            key,
+            error: self.status.last_result().to_owned(),
+            ..ParkReport::default()
+        };
+        let reports = self.reports.clone();
+        self.units.spawn(async move { Done::StillParked(reports.park(report).await) });
+    }
+
     /// Whether the broker took a report; a stale fence ends the mapping here.
     pub(super) fn is_done(&mut self, answered: &Answered) -> bool {
         match answered {

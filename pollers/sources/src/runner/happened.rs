@@ -68,6 +68,9 @@ impl Runner {
                 });
                 self.let_go(shard);
             }
+            Done::StillParked(answered) => {
+                self.is_done(&answered);
+            }
             Done::UnparkSettled(shard, ticket, key, count, answered) => {
                 let done = self.is_done(&answered);
                 if done && let Some(open) = self.shards.get_mut(shard) {
@@ -383,6 +386,16 @@ impl Runner {
         self.step(Input::Unpark { shard, key, dropped: order.dropped, records: &metas });
     }
 
+    /// None of the records that came back is in hand any more. If they did not end, the broker is told that the key stays parked.
+    fn unpark_ended(&mut self, shard: ShardId, key: Key, done: bool) {
+        let Some(open) = self.shards.get_mut(shard) else { return };
+        open.unpark_ended(key);
+        if !done {
+            let key = open.parked_key(key);
+            self.still_parked(shard, key);
+        }
+    }
+
     /// Frees what the engine has let go of.
     fn let_go(&mut self, shard: ShardId) {
         if let (Some(first), Some(open)) = (self.poll.first_held(shard), self.shards.get_mut(shard))
@@ -394,14 +407,7 @@ impl Runner {
     pub(super) fn fact(&mut self, fact: &Fact) {
         match fact {
             Fact::Succeeded { batch, .. } => drop(self.responses.remove(batch)),
-            Fact::UnparkEnded { shard, key, done, .. } => {
-                if let Some(open) = self.shards.get_mut(*shard) {
-                    open.unpark_ended(*key);
-                }
-                if !done {
-                    tracing::warn!(mapping = %self.plan.id, "a key that was unparked failed again and stays parked");
-                }
-            }
+            Fact::UnparkEnded { shard, key, done, .. } => self.unpark_ended(*shard, *key, *done),
             Fact::Invoking { shard, age_ms: Some(age_ms), .. } => {
                 if let Some(open) = self.shards.get_mut(*shard) {
                     open.iterator_age_ms = Some(*age_ms);

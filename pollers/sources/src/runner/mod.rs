@@ -186,7 +186,7 @@ impl Runner {
 
     fn tell_now(&mut self) {
         let report = self.status.report(&self.poll, &self.shards, self.connected);
-        if let Err(untold) = self.reports.status(report) {
+        if let Some(untold) = self.reports.status(report) {
             self.status.take_back(&untold);
         }
     }

@@ -111,6 +111,11 @@ impl Status {
         why.clone_into(&mut self.not_reached);
     }
 
+    /// What the function answered last, for people.
+    pub(super) fn last_result(&self) -> &str {
+        &self.last_processing_result
+    }
+
     pub(super) const fn gone(&mut self) {
         self.gone = true;
     }

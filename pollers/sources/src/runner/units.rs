@@ -43,6 +43,7 @@ pub(super) enum Done {
     Finished(ShardId, Answered),
     Delivered(ShardId, Ticket, Answered),
     Parked(ShardId, Ticket, Answered),
+    StillParked(Answered),
     UnparkSettled(ShardId, Ticket, Key, u64, Answered),
 }
 
