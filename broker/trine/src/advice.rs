@@ -17,6 +17,10 @@ pub(crate) const fn advice(reason: Reason) -> Option<&'static str> {
         }
         R::FunctionExists => "change it with `trine function update NAME`",
         R::FunctionBusy => "wait until they have ended, or delete with --force to cancel them",
+        R::UnknownMapping => "`trine mapping list` shows what exists",
+        R::MappingExists => "change it with `trine mapping update ID`",
+        R::MappingBusy => "try again shortly; `trine mapping why ID` says what it waits for",
+        R::NoPoller => "start one with `trine poller`, or an adapter that offers the kind",
         R::ReservedConcurrencyExceeded => {
             "raise it with `trine function update NAME --reserved-concurrency N`, or send an --event"
         }
@@ -42,10 +46,6 @@ pub(crate) const fn advice(reason: Reason) -> Option<&'static str> {
         R::StoreUnavailable => "look at the broker's log and its disk",
         R::ShuttingDown | R::Overloaded => "try again shortly",
         R::UnsupportedProtocol => "use the same version of trine on both sides",
-        R::UnknownMapping => "`trine mapping list` shows what exists",
-        R::MappingExists => "change it with `trine mapping update ID`",
-        R::MappingBusy => "try again when its state has settled: `trine mapping describe ID`",
-        R::NoPoller => "start one that can read the source: `trine poller`",
         R::Internal | R::Unspecified => "this is a defect: please report it with the broker's log",
         R::InvalidArgument
         | R::MalformedPayload

@@ -9,6 +9,7 @@ pub(crate) mod completions;
 pub(crate) mod function;
 pub(crate) mod invocation;
 pub(crate) mod invoke;
+pub(crate) mod mapping;
 pub(crate) mod poller;
 pub(crate) mod serve;
 
@@ -51,6 +52,7 @@ pub(crate) fn run(cli: Cli, output: Output) -> Result<Exit, Failure> {
         Command::Function(command) => block_on(function::run(&context, command)),
         Command::Invoke(arguments) => block_on(invoke::run(&context, arguments)),
         Command::Invocation(command) => block_on(invocation::run(&context, command)),
+        Command::Mapping(command) => block_on(mapping::run(&context, command)),
         Command::Broker(command) => block_on(broker::run(&context, command)),
         Command::Bench(arguments) => block_on(bench::run(&context, arguments)),
     }

@@ -89,7 +89,7 @@ impl Connection {
     }
 
     pub(crate) fn mappings(&self) -> MappingServiceClient<Channel> {
-        MappingServiceClient::new(self.channel.clone())
+        MappingServiceClient::new(self.channel.clone()).max_decoding_message_size(FRAME_BYTES_MAX)
     }
 
     pub(crate) fn admin(&self) -> AdminServiceClient<Channel> {

@@ -13,6 +13,7 @@ mod events;
 mod foreign;
 mod functions;
 mod hostile;
+mod mappings;
 mod metrics;
 mod redrive;
 mod restart;

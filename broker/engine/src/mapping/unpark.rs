@@ -180,16 +180,14 @@ impl Registry {
             return;
         };
         let (poller, fence, id) = (lease.poller, lease.fence, mapping.record.id);
-        let mut open = mapping.parked.keys.values().filter(|key| key.sent > 0).count();
+        let open = mapping.parked.keys.values().filter(|key| key.sent > 0).count();
         let limits = &self.limits;
         let ready = |key: &ParkedKey| {
             key.unparking && key.sent == 0 && !key.settling && !key.records.is_empty()
         };
-        for (name, key) in mapping.parked.keys.iter_mut().filter(|(_, key)| ready(key)) {
-            if open >= limits.unpark_keys_max {
-                return;
-            }
-            open += 1;
+        let room = limits.unpark_keys_max.saturating_sub(open);
+        let next = mapping.parked.keys.iter_mut().filter(|(_, key)| ready(key)).take(room);
+        for (name, key) in next {
             let mut bytes = 0;
             let fitting = key.records.iter().take(limits.unpark_records_max).take_while(|record| {
                 let first = bytes == 0;
