@@ -13,17 +13,20 @@ mod clock;
 mod descriptor;
 mod error;
 mod invoke;
+#[cfg(any(feature = "kafka", feature = "aws", feature = "rabbitmq", feature = "activemq", feature = "nats", feature = "redis"))]
+mod json_text;
 mod plan;
 mod poller;
 mod reports;
 mod runner;
 mod session;
 mod source;
-#[cfg(any(feature = "file", feature = "nats", feature = "redis"))]
 mod timestamp;
 
 #[cfg(feature = "file")]
 pub mod file;
+#[cfg(feature = "kafka")]
+pub mod kafka;
 
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;

@@ -4,3 +4,6 @@
 
 #[cfg(feature = "file")]
 mod file;
+#[cfg(feature = "kafka")]
+mod kafka;
+mod skip;

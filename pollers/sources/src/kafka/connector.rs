@@ -1,0 +1,203 @@
+//! Makes connections: starts a member's thread, which first makes sure that brokers, credentials and topic are there.
+
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use rdkafka::config::FromClientConfigAndContext as _;
+use rdkafka::consumer::Consumer as _;
+use rdkafka::error::RDKafkaErrorCode;
+use serde_json::Value;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::spawn_blocking;
+
+use super::batch_info::batch_info;
+use super::config::Config;
+use super::connection::{Connection, KafkaConnection};
+use super::context::{Consumer, Context, Happened};
+use super::member::Member;
+use super::offsets::Offsets;
+use super::seek::seek;
+use super::{event, problem};
+use crate::clock::Clock;
+use crate::{
+    Change, Connect, Descriptor, Keeper, Ordering, Place, Places, Record, Redelivery, Settling,
+    ShardName, Sought, Source, SourceError, Target, Unit,
+};
+
+/// Longest wait for brokers that neither answer nor refuse, in milliseconds.
+const PROBE_WAIT_MS: u64 = 10_000;
+
+/// How long one question of the probe waits, before what the library has told meanwhile is looked at.
+const PROBE_TURN: Duration = Duration::from_millis(500);
+
+/// Longest wait of one receive: bounds how late the runner sees what it does not wait for.
+const RECEIVE_WAIT: Duration = Duration::from_secs(20);
+
+/// Makes connections to one topic for one mapping.
+#[derive(Debug)]
+pub(super) struct KafkaConnector {
+    config: Arc<Config>,
+}
+
+impl KafkaConnector {
+    pub(super) fn new(config: Config) -> Self {
+        Self { config: Arc::new(config) }
+    }
+
+    /// The offsets that `places` of this topic mean.
+    fn next_offsets(&self, places: &Places) -> Result<Offsets, SourceError> {
+        let mut next = Offsets::new();
+        for (shard, place) in places {
+            let Some(partition) = self.config.partition(shard.as_str()) else { continue };
+            // A partition has no end.
+            let Place::After(position) = place else { continue };
+            let offset = position.as_str().parse::<i64>().map_err(|_| {
+                SourceError::configuration(format!("\"{position}\" is no offset of {shard}"))
+            })?;
+            next.insert(partition, offset + 1);
+        }
+        Ok(next)
+    }
+
+    async fn connect_now(&self, places: Places) -> Result<Arc<dyn Source>, SourceError> {
+        let places = self.next_offsets(&places)?;
+        let connection = Arc::new(Connection::new(Arc::clone(&self.config)));
+        let (changes, changed) = mpsc::unbounded_channel();
+        let (told, probed) = oneshot::channel();
+        // From here on the thread ends by itself if nobody wants the connection any more.
+        let source = KafkaConnection::new(Arc::clone(&connection), changed);
+        spawn("kafka", move || run(&connection, changes, places, told))?;
+        let defect = || SourceError::unreachable("a defect of the kafka source: its thread ended");
+        probed.await.unwrap_or_else(|_| Err(defect()))?;
+        Ok(Arc::new(source))
+    }
+}
+
+impl Connect for KafkaConnector {
+    fn descriptor(&self) -> Descriptor {
+        Descriptor {
+            kind: "kafka",
+            ordering: Ordering::Shard,
+            settling: Settling::LowWater(Keeper::Source),
+            redelivery: Redelivery::Poller,
+            outlives_connection: true,
+            receive_wait: RECEIVE_WAIT,
+            shard_concurrency_max: None,
+        }
+    }
+
+    fn connect(&self, places: Places) -> Unit<'_, Arc<dyn Source>> {
+        Box::pin(self.connect_now(places))
+    }
+
+    fn seek(&self, _places: Places, target: Target, preview: bool) -> Unit<'_, Vec<Sought>> {
+        // The group's offsets are the places: what the runner last saw of them adds nothing.
+        let config = Arc::clone(&self.config);
+        Box::pin(async move {
+            let sought = spawn_blocking(move || seek(&config, &target, preview)).await;
+            let defect =
+                |error| SourceError::unreachable(format!("a defect of the kafka source: {error}"));
+            sought.map_err(defect)?
+        })
+    }
+
+    fn batch_member(&self, shard: &ShardName, given_up: &[&Record]) -> (&'static str, Value) {
+        let partition = self.config.partition(shard.as_str()).unwrap_or_default();
+        let envelope = event::envelope(&self.config, partition);
+        ("KafkaBatchInfo", batch_info(&self.config, shard, &envelope, given_up))
+    }
+}
+
+/// The life of a member's thread.
+fn run(
+    connection: &Arc<Connection>,
+    changes: mpsc::UnboundedSender<Change>,
+    places: Offsets,
+    told: oneshot::Sender<Result<(), SourceError>>,
+) {
+    let config = &connection.config;
+    let consumer = match Consumer::from_config_and_context(&config.member(), Context::default()) {
+        Ok(consumer) => Arc::new(consumer),
+        // Whoever no longer listens does not want to know; here and below.
+        Err(error) => {
+            let error = problem::failed(config, "make a Kafka client", &error);
+            return drop(told.send(Err(error)));
+        }
+    };
+    let probed = probe(config, &consumer, || connection.is_dropped());
+    if let Err(error) = probed.and_then(|()| serve_commits(connection, &consumer)) {
+        // Before the consumer goes, which may block.
+        return drop(told.send(Err(error)));
+    }
+    let member = Member::new(Arc::clone(connection), consumer, changes, places);
+    if told.send(Ok(())).is_ok() {
+        member.run();
+    }
+}
+
+fn serve_commits(
+    connection: &Arc<Connection>,
+    consumer: &Arc<Consumer>,
+) -> Result<(), SourceError> {
+    let (connection, consumer) = (Arc::clone(connection), Arc::clone(consumer));
+    spawn("kafka-commits", move || connection.commits.serve(&consumer))
+}
+
+/// A thread that nobody waits for.
+fn spawn(name: &str, does: impl FnOnce() + Send + 'static) -> Result<(), SourceError> {
+    let spawned = thread::Builder::new().name(name.to_owned()).spawn(does);
+    let failed = |error| SourceError::unreachable(format!("no thread for Kafka: {error}"));
+    spawned.map(drop).map_err(failed)
+}
+
+/// Makes sure that the topic is there. The library would wait for it silently, for ever.
+pub(super) fn probe(
+    config: &Config,
+    consumer: &Consumer,
+    unwanted: impl Fn() -> bool,
+) -> Result<(), SourceError> {
+    let clock = Clock::start();
+    let until_ms = clock.now_ms() + PROBE_WAIT_MS;
+    let mut reason = String::from("no answer");
+    loop {
+        let metadata = consumer.fetch_metadata(Some(&config.topic), PROBE_TURN);
+        match &metadata {
+            Ok(metadata) => {
+                let topic = metadata.topics().iter().find(|topic| topic.name() == &*config.topic);
+                let code = topic.and_then(|topic| topic.error()).map(RDKafkaErrorCode::from);
+                match code {
+                    None if topic.is_some_and(|topic| !topic.partitions().is_empty()) => {
+                        return Ok(());
+                    }
+                    Some(code) => known(config, code, &code.to_string())?,
+                    None => {}
+                }
+            }
+            Err(error) => {
+                let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
+                known(config, code, &error.to_string())?;
+            }
+        }
+        // Serves what was told meanwhile; a client that has not subscribed gets no records.
+        while consumer.poll(Duration::from_millis(20)).is_some() {}
+        for happened in consumer.context().take() {
+            let Happened::Failed(code, says) = happened else { continue };
+            if code == RDKafkaErrorCode::AllBrokersDown {
+                return Err(known(config, code, &reason)
+                    .err()
+                    .unwrap_or_else(|| SourceError::unreachable(reason.clone())));
+            }
+            known(config, code, &says)?;
+            reason = says;
+        }
+        if unwanted() || clock.now_ms() >= until_ms {
+            let says = format!("the brokers at {} do not answer: {reason}", config.bootstrap);
+            return Err(SourceError::unreachable(says));
+        }
+    }
+}
+
+fn known(config: &Config, code: RDKafkaErrorCode, reason: &str) -> Result<(), SourceError> {
+    problem::of(config, code, reason).map_or(Ok(()), Err)
+}
