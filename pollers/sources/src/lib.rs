@@ -7,12 +7,16 @@
 //! An adapter is a folder (`file/`, `kafka/`) with its configuration, its source, its tests and a README that says how it orders,
 //! redelivers, bounds, stops and reconnects. Every adapter is a cargo feature and passes the suite in `conformance/`.
 
+#[cfg(feature = "aws")]
+mod aws;
 mod binding;
 #[expect(dead_code, reason = "the runner, which reads it, is not here yet")]
 mod clock;
 mod descriptor;
 mod error;
 mod source;
+#[cfg(feature = "sqs")]
+pub mod sqs;
 
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;

@@ -1,0 +1,5 @@
+//! Every adapter against the real thing: the conformance suite, and what is special to each.
+
+mod aws;
+mod skip;
+mod sqs;
