@@ -13,7 +13,11 @@ mod binding;
 #[expect(dead_code, reason = "the runner, which reads it, is not here yet")]
 mod clock;
 mod descriptor;
+#[cfg(feature = "dynamodb-streams")]
+pub mod dynamodb_streams;
 mod error;
+#[cfg(feature = "kinesis")]
+pub mod kinesis;
 mod source;
 #[cfg(feature = "sqs")]
 pub mod sqs;

@@ -14,6 +14,7 @@ impl Json {
         Self(Vec::with_capacity(bytes))
     }
 
+    #[cfg(feature = "dynamodb-streams")]
     pub(crate) fn len(&self) -> usize {
         self.0.len()
     }

@@ -6,11 +6,13 @@
 mod access;
 mod arn;
 mod json;
+#[cfg(any(feature = "kinesis", feature = "dynamodb-streams"))]
+pub(crate) mod stream;
 mod time;
 mod trouble;
 
 pub(crate) use access::Access;
 pub(crate) use arn::Arn;
-pub(crate) use json::Json;
+pub(crate) use json::{Json, base64_len};
 pub(crate) use time::Arrival;
 pub(crate) use trouble::{code, is_throttle, trouble};

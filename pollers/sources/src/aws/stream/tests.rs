@@ -1,0 +1,1 @@
+//! Scripts of the pure parts: topology, cursors, pace.
