@@ -30,9 +30,8 @@ pub(super) async fn seek<A: Api>(
     let sought = chosen.into_iter().map(|shard| async move {
         let old = old(begin, places, &shard)?;
         let new = new(&target.to, shard.closed, now_ms)?;
-        if let Some(cursor @ Cursor::At(_)) = &new {
-            let found = api.iterator(&shard.shard, cursor).await;
-            found.map_err(|refusal| refusal.into_error("the sequence number was looked up"))?;
+        if let Some(cursor @ Cursor::At(number)) = &new {
+            is_there(api, &shard.shard, cursor, number).await?;
         }
         let (before, after) =
             (remaining(api, &shard.shard, &old).await?, remaining(api, &shard.shard, &new).await?);
@@ -94,6 +93,27 @@ fn new(to: &SeekTo, closed: bool, now_ms: i64) -> Result<Next, SourceError> {
             return Err(SourceError::configuration(says));
         }
     })
+}
+
+/// Looks the record up: a service may take any number, and go on with the next one that there is.
+async fn is_there<A: Api>(
+    api: &A,
+    shard: &ShardName,
+    at: &Cursor,
+    number: &str,
+) -> Result<(), SourceError> {
+    let call = |refusal: Refusal| refusal.into_error("the sequence number was looked up");
+    let iterator = api.iterator(shard, at).await.map_err(call)?;
+    let portion = api.read(&iterator, 1).await.map_err(call)?;
+    let next = match portion.raw.first().map(A::sequence_number) {
+        Some(found) if found == number => return Ok(()),
+        // Further on: nobody knows yet.
+        None if portion.more => return Ok(()),
+        Some(found) => format!("the next one is {found}"),
+        None => "there is none behind it either".to_owned(),
+    };
+    let says = format!("shard {shard} has no record with the sequence number {number}; {next}");
+    Err(SourceError::configuration(says))
 }
 
 /// Records from `from` on to the end as it is now. `None`: too many to count.

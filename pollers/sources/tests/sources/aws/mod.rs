@@ -2,6 +2,7 @@
 
 mod api;
 mod proxy;
+mod reading;
 mod stub;
 
 use std::collections::BTreeMap;
@@ -19,6 +20,7 @@ use trine_proto::v1::AwsAccess;
 
 pub(crate) use api::Api;
 pub(crate) use proxy::Proxy;
+pub(crate) use reading::Reading;
 pub(crate) use stub::Stub;
 
 /// Longest that something may take which has nothing to wait for, on a busy machine.
