@@ -24,7 +24,13 @@ where
         let says = format!("{call} was not answered: {}", chain(error));
         return SourceError::unreachable(says);
     };
-    let code = code(error).unwrap_or("no error code");
+    let Some(code) = code(error) else {
+        let says = format!(
+            "{call} was answered in a way that nobody understands: {} (HTTP status {status})",
+            chain(refused)
+        );
+        return SourceError::new(problem("", status), says);
+    };
     let says = refused.message().unwrap_or("no message");
     let says = format!("{call} was refused: {code}: {says} (HTTP status {status})");
     SourceError::new(problem(code, status), says)

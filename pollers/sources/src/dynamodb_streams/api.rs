@@ -39,6 +39,7 @@ impl Api for DynamoDbStreams {
     };
     const READ_RECORDS_MAX: u32 = 1000;
     const ITERATES_BY_TIME: bool = false;
+    const TELLS_TRIMMED: bool = true;
 
     fn connect(config: &StreamConfig) -> Unit<'_, Self> {
         Box::pin(async move {

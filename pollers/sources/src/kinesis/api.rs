@@ -37,6 +37,7 @@ impl Api for Kinesis {
     };
     const READ_RECORDS_MAX: u32 = 10_000;
     const ITERATES_BY_TIME: bool = true;
+    const TELLS_TRIMMED: bool = false;
 
     fn connect(config: &KinesisConfig) -> Unit<'_, Self> {
         Box::pin(async move {

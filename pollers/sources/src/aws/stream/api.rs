@@ -27,6 +27,8 @@ pub(crate) trait Api: Sized + Send + Sync + 'static {
     const READ_RECORDS_MAX: u32;
     /// Whether an iterator can begin at a time. If not, everything is read and what is older is left out.
     const ITERATES_BY_TIME: bool;
+    /// Whether it says so when the record of an iterator was trimmed.
+    const TELLS_TRIMMED: bool;
 
     /// A new connection. Fails if the stream cannot be read.
     fn connect(config: &Self::Config) -> Unit<'_, Self>;

@@ -153,14 +153,14 @@ impl<A: Api> ShardReader<A> {
             Err(Refusal::Throttled) => return Ok(None),
             Err(refusal) => return Err(refusal.into_error("GetShardIterator")),
         };
-        if state.unchecked {
+        if state.unchecked && !A::TELLS_TRIMMED {
             self.check(state).await;
         }
         state.iterator = Some(iterator.clone());
         Ok(Some(iterator))
     }
 
-    /// Tells if the record of the cursor is not there any more. Kinesis gives an iterator for it all the same.
+    /// Tells if the record of the cursor is not there any more: Kinesis gives an iterator for it all the same.
     async fn check(&self, state: &mut State<A::Raw>) {
         state.unchecked = false;
         let Cursor::After(number) = &state.cursor else { return };

@@ -29,10 +29,6 @@ impl Api {
         Self::new(endpoint, "dynamodb", "DynamoDB_20120810", "application/x-amz-json-1.0")
     }
 
-    pub(crate) fn dynamodb_streams(endpoint: &str) -> Self {
-        Self::new(endpoint, "dynamodb", "DynamoDBStreams_20120810", "application/x-amz-json-1.0")
-    }
-
     fn new(
         endpoint: &str,
         service: &'static str,
