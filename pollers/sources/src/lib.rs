@@ -23,10 +23,18 @@ mod session;
 mod source;
 mod timestamp;
 
+#[cfg(feature = "aws")]
+mod aws;
+#[cfg(feature = "dynamodb-streams")]
+pub mod dynamodb_streams;
 #[cfg(feature = "file")]
 pub mod file;
 #[cfg(feature = "kafka")]
 pub mod kafka;
+#[cfg(feature = "kinesis")]
+pub mod kinesis;
+#[cfg(feature = "sqs")]
+pub mod sqs;
 
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;

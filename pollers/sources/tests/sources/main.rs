@@ -2,8 +2,16 @@
 
 #![cfg(feature = "conformance")]
 
+#[cfg(any(feature = "sqs", feature = "kinesis", feature = "dynamodb-streams"))]
+mod aws;
+#[cfg(feature = "dynamodb-streams")]
+mod dynamodb_streams;
 #[cfg(feature = "file")]
 mod file;
 #[cfg(feature = "kafka")]
 mod kafka;
+#[cfg(feature = "kinesis")]
+mod kinesis;
 mod skip;
+#[cfg(feature = "sqs")]
+mod sqs;
