@@ -13,7 +13,14 @@ mod clock;
 mod descriptor;
 mod error;
 mod invoke;
-#[cfg(any(feature = "kafka", feature = "aws", feature = "rabbitmq", feature = "activemq", feature = "nats", feature = "redis"))]
+#[cfg(any(
+    feature = "kafka",
+    feature = "aws",
+    feature = "rabbitmq",
+    feature = "activemq",
+    feature = "nats",
+    feature = "redis"
+))]
 mod json_text;
 mod plan;
 mod poller;
