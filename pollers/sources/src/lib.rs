@@ -22,6 +22,7 @@ mod invoke;
     feature = "redis"
 ))]
 mod json_text;
+mod lease;
 mod plan;
 mod poller;
 mod reports;

@@ -37,6 +37,9 @@ const BURST: u64 = 10;
 /// Lines that wait to be read, about.
 const BACKLOG: u64 = 2_000;
 
+/// How often checkpoints are looked at.
+const LOOK: Duration = Duration::from_millis(20);
+
 /// A broker that reads nothing itself, two pollers, files that grow, and a function that sees their lines.
 struct Scene {
     broker: Broker,
@@ -206,7 +209,9 @@ impl Checkpoints {
         let until_over = Arc::clone(&over);
         let watching = tokio::spawn(async move {
             let mut highest = vec![0; mappings.len()];
+            let mut looks = tokio::time::interval(LOOK);
             while !until_over.load(Ordering::SeqCst) {
+                looks.tick().await;
                 for (id, highest) in mappings.iter().zip(&mut highest) {
                     let offset = offset(&client, id).await;
                     assert!(
@@ -228,12 +233,11 @@ impl Checkpoints {
     }
 }
 
-/// How far a file was settled, in bytes.
-async fn offset(client: &Client, mapping: &str) -> u64 {
-    let activity = client.mapping(mapping).await.activity.unwrap_or_default();
-    let place = activity.shards.first().map(|shard| shard.checkpoint.clone()).unwrap_or_default();
-    let place: Value = serde_json::from_str(&place).unwrap_or_default();
-    place["offset"].as_u64().unwrap_or_default()
+/// How far a file was settled, in bytes. `None`: nobody has told yet.
+async fn offset(client: &Client, mapping: &str) -> Option<u64> {
+    let activity = client.mapping(mapping).await.activity?;
+    let place: Value = serde_json::from_str(&activity.shards.first()?.checkpoint).ok()?;
+    place["offset"].as_u64()
 }
 
 #[test]
