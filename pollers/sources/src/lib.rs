@@ -12,12 +12,20 @@ mod binding;
 mod clock;
 mod descriptor;
 mod error;
+#[cfg(any(feature = "nats", feature = "redis"))]
+mod in_hand;
+#[cfg(any(feature = "nats", feature = "redis"))]
+mod json_text;
 mod source;
 #[cfg(any(feature = "file", feature = "nats", feature = "redis"))]
 mod timestamp;
 
 #[cfg(feature = "file")]
 pub mod file;
+#[cfg(feature = "nats")]
+pub mod nats;
+#[cfg(feature = "redis")]
+pub mod redis;
 
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
