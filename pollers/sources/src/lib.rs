@@ -12,6 +12,8 @@ mod binding;
 mod clock;
 mod descriptor;
 mod error;
+#[cfg(any(feature = "nats", feature = "redis"))]
+mod in_hand;
 mod invoke;
 #[cfg(any(
     feature = "kafka",
@@ -41,6 +43,10 @@ pub mod file;
 pub mod kafka;
 #[cfg(feature = "kinesis")]
 pub mod kinesis;
+#[cfg(feature = "nats")]
+pub mod nats;
+#[cfg(feature = "redis")]
+pub mod redis;
 #[cfg(feature = "sqs")]
 pub mod sqs;
 

@@ -4,6 +4,8 @@
 
 #[cfg(any(feature = "sqs", feature = "kinesis", feature = "dynamodb-streams"))]
 mod aws;
+#[cfg(any(feature = "nats", feature = "redis"))]
+mod by_hand;
 #[cfg(feature = "dynamodb-streams")]
 mod dynamodb_streams;
 #[cfg(feature = "file")]
@@ -12,6 +14,12 @@ mod file;
 mod kafka;
 #[cfg(feature = "kinesis")]
 mod kinesis;
+#[cfg(feature = "nats")]
+mod nats;
+#[cfg(any(feature = "nats", feature = "redis"))]
+mod proxy;
+#[cfg(feature = "redis")]
+mod redis;
 mod skip;
 #[cfg(feature = "sqs")]
 mod sqs;
