@@ -27,6 +27,7 @@ pub use kind::Kind;
 pub use ledger::Ledger;
 pub use outage::{Ground, Outage};
 pub use record::{RECORD_BYTES, Record, records_of};
+pub use sqs::SqsField;
 pub use stage::{BATCH, Plan, run};
 pub use verdict::Verdict;
 pub use witness::{FUNCTION, Witness};

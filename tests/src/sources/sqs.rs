@@ -1,4 +1,4 @@
-//! A queue of SQS, standard or FIFO.
+//! A queue of SQS, standard or FIFO, perhaps with one for what nobody could process.
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready, try_join_all};
@@ -8,7 +8,7 @@ use trine_proto::v1::{MappingSettings, SqsSource};
 
 use super::Record;
 use super::aws::Aws;
-use super::field::{Field, Order, Producer, Trouble};
+use super::field::{Field, Order, Producer, Trouble, trouble};
 
 /// Message groups of a FIFO queue.
 const GROUPS: u32 = 64;
@@ -17,12 +17,13 @@ const GROUPS: u32 = 64;
 const ENTRIES_MAX: usize = 10;
 
 /// What was received by a broker that died comes again after this.
-const VISIBILITY_TIMEOUT_SECONDS: &str = "10";
+const VISIBILITY_TIMEOUT_SECONDS: u32 = 10;
 
 #[derive(Debug)]
-pub(super) struct SqsField {
+pub struct SqsField {
     queue: Queue,
     arn: String,
+    dead_letters: Option<Queue>,
 }
 
 #[derive(Debug, Clone)]
@@ -34,25 +35,59 @@ struct Queue {
 
 impl SqsField {
     pub(super) async fn standard(address: &str) -> Result<Self, Trouble> {
-        Self::make(address, "records", false).await
+        Self::make(address, "records", VISIBILITY_TIMEOUT_SECONDS, None).await
     }
 
     pub(super) async fn fifo(address: &str) -> Result<Self, Trouble> {
-        Self::make(address, "records.fifo", true).await
+        Self::make(address, "records.fifo", VISIBILITY_TIMEOUT_SECONDS, None).await
     }
 
-    async fn make(address: &str, name: &str, fifo: bool) -> Result<Self, Trouble> {
+    /// A standard queue called `name` that gives each message out once: received a second time, it is moved to a dead-letter queue.
+    ///
+    /// # Errors
+    /// What the server at `address` did not do.
+    pub async fn with_dead_letters(
+        address: &str,
+        name: &str,
+        visibility_timeout_seconds: u32,
+    ) -> Result<Self, Trouble> {
+        let dead = format!("{name}-dead");
+        let dead = Self::make(address, &dead, visibility_timeout_seconds, None).await?;
+        Self::make(address, name, visibility_timeout_seconds, Some(dead)).await
+    }
+
+    async fn make(
+        address: &str,
+        name: &str,
+        visibility_timeout_seconds: u32,
+        dead: Option<Self>,
+    ) -> Result<Self, Trouble> {
         let aws = Aws::sqs(address);
-        let mut attributes = json!({"VisibilityTimeout": VISIBILITY_TIMEOUT_SECONDS});
+        let fifo = name.ends_with(".fifo");
+        let visibility_timeout = visibility_timeout_seconds.to_string();
+        let mut attributes = json!({"VisibilityTimeout": visibility_timeout});
         if fifo {
             attributes["FifoQueue"] = "true".into();
         }
+        if let Some(dead) = &dead {
+            let policy = json!({"deadLetterTargetArn": dead.arn, "maxReceiveCount": 1});
+            attributes["RedrivePolicy"] = policy.to_string().into();
+        }
         let made = json!({"QueueName": name, "Attributes": attributes});
         let url = text(&aws.call("CreateQueue", &made).await?["QueueUrl"]);
-        let asked = json!({"QueueUrl": url, "AttributeNames": ["QueueArn"]});
-        let attributes = aws.call("GetQueueAttributes", &asked).await?;
-        let arn = text(&attributes["Attributes"]["QueueArn"]);
-        Ok(Self { queue: Queue { aws, url, fifo }, arn })
+        let queue = Queue { aws, url, fifo };
+        let arn = queue.attribute("QueueArn").await?;
+        Ok(Self { queue, arn, dead_letters: dead.map(|dead| dead.queue) })
+    }
+
+    /// Messages in the dead-letter queue.
+    ///
+    /// # Errors
+    /// What the server did not do.
+    pub async fn dead_letters(&self) -> Result<u64, Trouble> {
+        let Some(queue) = &self.dead_letters else { return Ok(0) };
+        let count = queue.attribute("ApproximateNumberOfMessages").await?;
+        count.parse().map_err(|error| trouble("ApproximateNumberOfMessages")(&error))
     }
 }
 
@@ -108,6 +143,12 @@ impl Producer for Queue {
 }
 
 impl Queue {
+    async fn attribute(&self, name: &str) -> Result<String, Trouble> {
+        let asked = json!({"QueueUrl": self.url, "AttributeNames": [name]});
+        let attributes = self.aws.call("GetQueueAttributes", &asked).await?;
+        Ok(text(&attributes["Attributes"][name]))
+    }
+
     async fn send_batch(&self, records: &[Record]) -> Result<(), Trouble> {
         let entry = |(id, record): (usize, &Record)| {
             let mut entry = json!({"Id": id.to_string(), "MessageBody": record.text()});

@@ -24,6 +24,7 @@ mod sessions;
 mod sources;
 mod stream;
 mod sync;
+mod throttled;
 mod torture;
 mod wire;
 mod workers;
