@@ -25,6 +25,9 @@ struct Cli {
     /// cut off instead, and a file is rotated.
     #[arg(long, default_value_t = 3)]
     restarts: u32,
+    /// Run the keys of a shard in parallel, where records have keys.
+    #[arg(long)]
+    lanes: bool,
     /// Write the figures there as a JSON array.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -37,7 +40,13 @@ fn main() -> ExitCode {
     let mut figures = Vec::new();
     let mut fine = true;
     for kind in kinds {
-        let plan = Plan { kind, records: cli.records, kills: cli.kills, outages: cli.restarts };
+        let plan = Plan {
+            kind,
+            records: cli.records,
+            kills: cli.kills,
+            outages: cli.restarts,
+            lanes: cli.lanes,
+        };
         match runtime.block_on(run(&plan, |said| eprintln!("  {}: {said}", kind.name()))) {
             Ok(verdict) => {
                 println!("{verdict}");

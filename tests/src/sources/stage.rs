@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
-use trine_proto::v1::{FunctionSettings, Mapping, MappingSettings};
+use trine_proto::v1::{FunctionSettings, KeyOrder, Mapping, MappingSettings};
 
 use super::field::{Field, Trouble};
 use super::production::{Gate, Production};
 use super::witness::FUNCTION;
-use super::{Ground, Kind, Verdict, Witness};
+use super::{Ground, Kind, Order, Verdict, Witness};
 use crate::fixture::broker::{Broker, Setup};
 use crate::fixture::folder::Folder;
 
@@ -20,6 +20,9 @@ pub const BATCH: u32 = 100;
 
 /// Records that are read beyond the checkpoint of a shard, at most: what can come again after one fault.
 const LOOKAHEAD: u32 = 500;
+
+/// Batches at a time over the whole mapping, if keys run in parallel.
+const LANES: u32 = 16;
 
 /// A run in which nothing new was seen for this long does not come to its end.
 const STALL: Duration = Duration::from_secs(120);
@@ -33,6 +36,8 @@ pub struct Plan {
     pub kills: u32,
     /// How often the source goes away.
     pub outages: u32,
+    /// Keys of one shard run in parallel, in order each; only where records have keys.
+    pub lanes: bool,
 }
 
 /// What goes wrong next.
@@ -60,7 +65,8 @@ pub async fn run(plan: &Plan, tell: impl Fn(&str)) -> Result<Verdict, Trouble> {
     let settings = FunctionSettings { timeout_seconds: Some(10), ..FunctionSettings::default() };
     broker.client().create(FUNCTION, settings).await;
     let worker = witness.serve(&broker.url());
-    let mapping = broker.client().create_mapping(FUNCTION, field.source(), settings_of(&*field));
+    let mapping =
+        broker.client().create_mapping(FUNCTION, field.source(), settings_of(&*field, plan.lanes));
     let mapping = mapping.await.id;
     let begun = Instant::now();
     let gate = Gate::default();
@@ -87,11 +93,14 @@ pub async fn run(plan: &Plan, tell: impl Fn(&str)) -> Result<Verdict, Trouble> {
     })
 }
 
-fn settings_of(field: &dyn Field) -> MappingSettings {
+fn settings_of(field: &dyn Field, lanes: bool) -> MappingSettings {
     let settings = field.settings();
+    let lanes = lanes && matches!(field.order(), Order::Key(_));
     MappingSettings {
         batch_size: settings.batch_size.or(Some(BATCH)),
         lookahead_records_max: Some(LOOKAHEAD),
+        key_order: lanes.then_some(KeyOrder::Key.into()),
+        maximum_concurrency: lanes.then_some(LANES),
         ..settings
     }
 }
@@ -169,7 +178,7 @@ mod tests {
 
     #[test]
     fn outages_are_spread_among_the_kills() {
-        let plan = Plan { kind: Kind::File, records: 1, kills: 10, outages: 3 };
+        let plan = Plan { kind: Kind::File, records: 1, kills: 10, outages: 3, lanes: false };
         let faults = faults(&plan);
         let at: Vec<_> = (0..faults.len()).filter(|at| faults[*at] == Fault::Outage).collect();
         assert_eq!((faults.len(), at), (13, vec![4, 8, 12]));
@@ -177,7 +186,7 @@ mod tests {
 
     #[test]
     fn a_run_without_faults_has_none() {
-        let plan = Plan { kind: Kind::File, records: 1, kills: 0, outages: 0 };
+        let plan = Plan { kind: Kind::File, records: 1, kills: 0, outages: 0, lanes: false };
         assert_eq!(faults(&plan), []);
     }
 }

@@ -8,7 +8,7 @@ use trine_tests::sources::{Kind, Plan, run as run_source};
 const RECORDS: u64 = 2_000;
 
 async fn holds(kind: Kind) {
-    let plan = Plan { kind, records: RECORDS, kills: 2, outages: 1 };
+    let plan = Plan { kind, records: RECORDS, kills: 2, outages: 1, lanes: false };
     let verdict = run_source(&plan, |said| println!("{said}")).await.unwrap();
     println!("{verdict}");
     assert!(verdict.holds(), "{verdict}");
