@@ -7,7 +7,7 @@ use crate::{
     Sequence, Settings, Settling, ShardId, WindowStart,
 };
 
-const SEEDS: u64 = 600;
+const SEEDS: u64 = 150;
 const STEPS: u64 = 500;
 
 fn settings(dice: &mut Dice, seed: u64, order: Order, settling: Settling) -> Settings {
@@ -203,6 +203,12 @@ impl World {
         if !self.settings.survives_reconnect {
             let per_record = self.is_per_record();
             self.streams.iter_mut().for_each(|stream| stream.rewind(per_record));
+            // Verdicts that are on their way do not arrive.
+            for (effect, _) in &mut self.owed {
+                if let Effect::Settle { verdicts, .. } = effect {
+                    verdicts.clear();
+                }
+            }
         }
         self.step(Input::SourceGone);
     }

@@ -70,6 +70,7 @@ pub(super) struct Stream {
     /// Places of parked records by key; the first so many were given back.
     pub(super) park: BTreeMap<u64, VecDeque<usize>>,
     pub(super) given: BTreeMap<u64, usize>,
+    last_given: usize,
     /// Place of each sequence of the records that came back from the park.
     returned: Vec<usize>,
     /// Keys that were parked: their records are set aside while others go on.
@@ -96,7 +97,7 @@ pub(super) struct World {
     history: VecDeque<String>,
 }
 
-const HISTORY_MAX: usize = 60;
+const HISTORY_MAX: usize = 100;
 
 impl Drop for World {
     fn drop(&mut self) {
@@ -243,6 +244,7 @@ impl World {
         match fact {
             Fact::OutOfTurn { input } => panic!("{input} was in turn"),
             Fact::GateShut { probe_at } => self.shut_until = *probe_at,
+            Fact::UnparkRefused { shard, key } => self.stream(*shard).not_given(key.0),
             Fact::UnparkEnded { shard, key, left, .. } => {
                 let stream = self.stream(*shard);
                 stream.given.insert(key.0, 0);
@@ -428,7 +430,8 @@ impl Stream {
         let precedes = |(at, other): &(usize, &Record)| {
             let same = match order {
                 Order::None => false,
-                Order::Shard => true,
+                // What comes back from the park is in order with its key alone.
+                Order::Shard => origin == Origin::Source || other.key == record.key,
                 Order::Key => other.key == record.key,
             };
             same && *at < place && !together.contains(at)
@@ -478,6 +481,7 @@ impl Stream {
         let Some(park) = self.park.get(&key) else { return Vec::new() };
         let places: Vec<_> = park.iter().copied().skip(*given).take(most).collect();
         *given += places.len();
+        self.last_given = places.len();
         let meta = |place: &usize| {
             let Record { key, bytes, .. } = self.records[*place];
             RecordMeta { bytes, arrived_at: 0, key: Key(key), filtered: false }
@@ -485,6 +489,13 @@ impl Stream {
         let metas = places.iter().map(meta).collect();
         self.returned.extend(places);
         metas
+    }
+
+    /// The records that were given last were not taken.
+    fn not_given(&mut self, key: u64) {
+        let given = self.given.entry(key).or_default();
+        *given = given.saturating_sub(self.last_given);
+        self.returned.truncate(self.returned.len() - self.last_given);
     }
 
     pub(super) fn settle(&mut self, record: Sequence, verdict: Verdict) {
