@@ -83,6 +83,8 @@ pub(super) struct Stream {
 #[derive(Debug)]
 pub(super) struct World {
     pub(super) poll: Poll,
+    asked: Settings,
+    /// As the engine understands them.
     pub(super) settings: Settings,
     pub(super) dice: Dice,
     pub(super) now: Millis,
@@ -110,10 +112,12 @@ impl Drop for World {
 
 impl World {
     pub(super) fn new(seed: u64, settings: Settings) -> Self {
-        let mut dice = Dice::new(seed);
+        let (mut dice, asked) = (Dice::new(seed), settings);
+        let settings = settings.normal();
         let streams = (0..SHARDS).map(|_| Stream::new(&mut dice)).collect();
         Self {
-            poll: Poll::new(settings),
+            poll: Poll::new(asked),
+            asked,
             settings,
             dice,
             now: 0,
@@ -171,7 +175,7 @@ impl World {
 
     /// The process dies; a new one begins from what is durable.
     pub(super) fn crash(&mut self) {
-        self.poll = Poll::new(self.settings);
+        self.poll = Poll::new(self.asked);
         self.owed.clear();
         self.shut_until = 0;
         self.streams.iter_mut().for_each(|stream| stream.is_open = false);
