@@ -138,7 +138,7 @@ pub enum MappingFact {
 }
 
 /// How a report went.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ReportOutcome {
     /// It is durable.
     Done,

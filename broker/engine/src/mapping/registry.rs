@@ -223,7 +223,9 @@ impl Registry {
             MappingInput::Tick => {}
         }
         self.timers_due(out);
-        debug_assert!(self.mappings.len() > CHECKED_MAPPINGS_MAX || self.check().is_ok());
+        if cfg!(debug_assertions) && self.mappings.len() <= CHECKED_MAPPINGS_MAX {
+            debug_assert_eq!(self.check(), Ok(()));
+        }
     }
 
     /// When the next deadline passes, on the monotonic clock.

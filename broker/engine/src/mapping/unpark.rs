@@ -110,6 +110,8 @@ impl Registry {
         let Some(key) = mapping.parked.keys.get_mut(&settle.name) else { return };
         key.settling = true;
         mapping.writing += 1;
+        // A user may unpark what nobody holds; then nobody gets it before that is written.
+        self.waiting.remove(&number);
         let mut mutation = MappingMutation::default();
         let going = key.records.iter().take(settle.count);
         mutation.deletes.extend(going.map(|record| Row::ParkedRecord(record.number)));

@@ -8,7 +8,7 @@ use crate::connection::Connection;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::view::base64;
-use crate::view::mapping::{ParkedKeyView, ParkedView, UnparkedView};
+use crate::view::mapping::parked::{ParkedKeyView, ParkedView, UnparkedView};
 
 /// Keys asked for at a time.
 const PAGE_SIZE_MAX: u32 = 1000;
