@@ -10,7 +10,6 @@
 #[cfg(feature = "aws")]
 mod aws;
 mod binding;
-#[expect(dead_code, reason = "the runner, which reads it, is not here yet")]
 mod clock;
 mod descriptor;
 #[cfg(feature = "dynamodb-streams")]
