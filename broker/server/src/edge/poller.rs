@@ -257,9 +257,13 @@ impl Session {
             if frame.is_empty() {
                 continue;
             }
-            tokio::select! {
-                () = self.open.enter(weight) => {}
+            let entered = tokio::select! {
+                entered = tokio::time::timeout(silence, self.open.enter(weight)) => entered,
                 _ = &mut ended => return,
+            };
+            if entered.is_err() {
+                tracing::warn!(?poller, "poller takes no answers; taken for dead");
+                return;
             }
             let (frame, unanswered) = poller_frame::numbered(frame, &reports, &self.open, weight);
             self.open.leave(unanswered);

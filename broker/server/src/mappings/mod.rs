@@ -157,6 +157,7 @@ impl Mappings {
 
     /// Waits for what the store takes, so that nothing of it goes unanswered.
     async fn finish(mut self) -> Result<(), StoreError> {
+        self.step(MappingInput::Close);
         self.end_batch();
         while self.saving.is_waiting() {
             let Some(committed) = self.committed.recv().await else {

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a panic here is a failed test")]
 
 mod draw;
+mod mappings;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -167,13 +168,14 @@ fn fixtures() -> Vec<Fixture> {
             Box::new(move |bytes: Vec<u8>| decode_response(bytes.into()).as_ref() == Ok(&envelope));
         all.push(Fixture { name, written, reads });
     }
+    all.extend(mappings::fixtures());
     all
 }
 
 /// Releases that changed a written form, oldest first, each with its folder. A file in it is one
 /// record as lines of hexadecimal digits. No file is ever changed: that they all stay readable is
 /// the promise.
-const RELEASES: [&str; 1] = ["0.1"];
+const RELEASES: [&str; 2] = ["0.1", "0.2"];
 
 fn folder(release: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(release)

@@ -188,6 +188,12 @@ fn counts_are_written_now_and_then() {
     house.tick_after(1_000);
     house.restart();
     assert_eq!(polled(&house), 10);
+    house.join(2, &["k"], 10);
+    let under = house.under(2, 1);
+    house.status(under, added);
+    house.step(MappingInput::Close);
+    house.restart();
+    assert_eq!(polled(&house), 15, "at an orderly end at once");
 }
 
 fn seek(house: &mut House, preview: bool) -> Option<u64> {
