@@ -28,7 +28,8 @@ fn a_mapping_is_created_described_changed_and_deleted() {
     assert_eq!(from("batching_window_ms").as_deref(), Some("default"), "{described}");
     assert!(described.contains("file:failed.jsonl"), "{described}");
 
-    let line = format!("mapping update {id} --batching-window 2s --on-failure none --clear batch-size");
+    let line =
+        format!("mapping update {id} --batching-window 2s --on-failure none --clear batch-size");
     let updated = served.json(&line);
     assert_eq!(
         updated["settings"],
