@@ -177,6 +177,17 @@ fn what_cannot_be_is_refused_in_words() {
         }
         let unknown = try_create(&client, "nobody", sqs("other"), settings()).await;
         assert_eq!(reason(&unknown), Some(Reason::UnknownFunction));
+    });
+}
+
+#[test]
+fn an_update_changes_what_is_given_and_shows_what_is_in_force() {
+    run(async {
+        let broker = Broker::start().await;
+        let client = broker.client();
+        client.create("f", patient()).await;
+        let mapping = create(&client, sqs("orders")).await;
+        let settings = MappingSettings::default;
         let update = |settings: MappingSettings, clear: &[&str]| UpdateMappingRequest {
             id: mapping.id.clone(),
             settings: Some(settings),
@@ -530,13 +541,10 @@ fn what_pollers_tell_is_shown_and_counted() {
 }
 
 #[test]
-fn frames_that_break_a_rule_end_the_session_and_nothing_else() {
+fn a_hello_that_breaks_a_rule_is_refused() {
     run(async {
         let broker = Broker::start().await;
         let client = broker.client();
-        client.create("f", patient()).await;
-        let mapping = create(&client, custom(1)).await;
-        let id = mapping.id.as_str();
         for (hello, words) in [
             (hello("", &["puppet"], 1), "hello.poller"),
             (hello("p", &[], 1), "hello.kinds"),
@@ -555,7 +563,17 @@ fn frames_that_break_a_rule_end_the_session_and_nothing_else() {
         assert_eq!(reason(&refused), Some(Reason::UnsupportedProtocol));
         let nothing = PollerServiceSessionRequest::default();
         assert!(RawPoller::open(&client, nothing).await.is_err(), "a session without hello");
+    });
+}
 
+#[test]
+fn frames_that_break_a_rule_end_the_session_and_nothing_else() {
+    run(async {
+        let broker = Broker::start().await;
+        let client = broker.client();
+        client.create("f", patient()).await;
+        let mapping = create(&client, custom(1)).await;
+        let id = mapping.id.as_str();
         let report = |kept: ShardCheckpoint, mapping: &str| PollerServiceSessionRequest {
             checkpoints: vec![trine_proto::v1::CheckpointReport {
                 ticket: 1,
