@@ -1,7 +1,8 @@
-//! Every adapter against the real thing: the conformance suite, and what is special to each.
+//! Every adapter against the real thing that it reads: the conformance suite, and what is special to its source.
 
+#![cfg(feature = "conformance")]
+
+#[cfg(all(feature = "sqs", feature = "kinesis", feature = "dynamodb-streams"))]
 mod aws;
-mod dynamodb_streams;
-mod kinesis;
+#[cfg(all(feature = "sqs", feature = "kinesis", feature = "dynamodb-streams"))]
 mod skip;
-mod sqs;
