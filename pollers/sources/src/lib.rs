@@ -7,15 +7,23 @@
 //! An adapter is a folder (`file/`, `kafka/`) with its configuration, its source, its tests and a README that says how it orders,
 //! redelivers, bounds, stops and reconnects. Every adapter is a cargo feature and passes the suite in `conformance/`.
 
+#[cfg(any(feature = "rabbitmq", feature = "activemq"))]
+mod address;
 mod binding;
 #[expect(dead_code, reason = "the runner, which reads it, is not here yet")]
 mod clock;
 mod descriptor;
 mod error;
+#[cfg(any(feature = "rabbitmq", feature = "activemq"))]
+mod json_text;
 mod source;
+#[cfg(any(feature = "rabbitmq", feature = "activemq"))]
+mod timestamp;
 
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
+#[cfg(feature = "rabbitmq")]
+pub mod rabbitmq;
 
 pub use binding::{Binding, Secrets, Start};
 pub use descriptor::{Descriptor, Keeper, Ordering, Redelivery, Settling};

@@ -1,0 +1,3 @@
+//! Every adapter against the real thing.
+
+mod mq;
