@@ -10,6 +10,8 @@ mod by_hand;
 mod file;
 #[cfg(feature = "kafka")]
 mod kafka;
+#[cfg(any(feature = "rabbitmq", feature = "activemq"))]
+mod mq;
 #[cfg(feature = "nats")]
 mod nats;
 #[cfg(any(feature = "nats", feature = "redis"))]
