@@ -1,5 +1,6 @@
 //! Starts and stops a broker: store, shard, listener, edges. Composition only.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,7 +14,8 @@ use tonic::transport::{Channel, Endpoint, Uri};
 use tonic_health::ServingStatus;
 use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::{HealthReporter, HealthService};
-use trine_engine::EngineLimits;
+use trine_engine::mapping::Registry;
+use trine_engine::{Engine, EngineLimits, Millis};
 use trine_proto::FRAME_BYTES_MAX;
 use trine_proto::v1::Durability;
 use trine_proto::v1::admin_service_server::AdminServiceServer;
@@ -24,7 +26,7 @@ use trine_proto::v1::invocation_service_server::InvocationServiceServer;
 use trine_proto::v1::mapping_service_server::MappingServiceServer;
 use trine_proto::v1::poller_service_server::PollerServiceServer;
 use trine_proto::v1::worker_service_server::WorkerServiceServer;
-use trine_store::{Committer, Shard as StoreShard, StoreError};
+use trine_store::{Committer, Fence, Shard as StoreShard, StoreError};
 
 use crate::clock::Clock;
 use crate::destinations::Destinations;
@@ -39,8 +41,8 @@ use crate::front::{CONNECTION_WINDOW_BYTES, Front, STREAM_WINDOW_BYTES, serve};
 use crate::lanes::Lanes;
 use crate::listener::{Inside, Listener, ListeningSocket};
 use crate::mappings::message::{MappingsHandle, Message as MappingMessage};
-use crate::mappings::{self, MAPPING_SHARD, Mappings};
-use crate::metrics::{Metrics, Start};
+use crate::mappings::{self, Mappings};
+use crate::metrics::{FactSink, Metrics, Start};
 use crate::options::BrokerOptions;
 use crate::shard::deliveries::{Deliveries, DeliveryErrors, Way};
 use crate::shard::loader::Loader;
@@ -135,6 +137,11 @@ impl Broker {
     /// # Errors
     /// See [`StartError`]; nothing is left behind.
     pub async fn start(options: BrokerOptions) -> Result<Self, StartError> {
+        // Two engines on their way into their tasks are more than a caller's future should hold.
+        Box::pin(Self::start_here(options)).await
+    }
+
+    async fn start_here(options: BrokerOptions) -> Result<Self, StartError> {
         if let Some(address) = options.listen.filter(|address| !address.ip().is_loopback()) {
             return Err(StartError::NotLoopback(address));
         }
@@ -148,64 +155,8 @@ impl Broker {
         let OpenStore { shared: store, durability, closed } = store::open(&options.store)?;
         let (shard, inbox) = ShardHandle::new();
         let (mappings, mapping_inbox) = MappingsHandle::new();
-        let ((engine, fence), (registry, mapping_fence)) = {
-            let (store, limits, now) = (Arc::clone(&store), engine_limits(&options), clock.now());
-            let mapping_limits = options.mapping_limits();
-            let recovering = tokio::task::spawn_blocking(move || {
-                let engine = recover(store.as_ref(), SHARD, limits, now)?;
-                let registry = mappings::recover::recover(store.as_ref(), mapping_limits)?;
-                Ok::<_, StoreError>((engine, registry))
-            });
-            recovering.await.map_err(|error| StartError::Thread(error.into()))??
-        };
+        let ((engine, fence), recovered) = recovered(&options, &store, clock.now()).await?;
         let Listener { connections, inside, socket } = listen(&options, metrics.clone()).await?;
-        let (commits, committed) = mpsc::unbounded_channel();
-        // The shard outlives its committer; a commit that nobody hears of is read at the next start.
-        let done = Box::new(move |commit| drop(commits.send(commit)));
-        let committer =
-            Committer::start(Arc::clone(&store), SHARD, fence, done).map_err(StartError::Thread)?;
-        let loader =
-            Loader::start(Arc::clone(&store), SHARD, shard.clone()).map_err(StartError::Thread)?;
-        let delivery_errors = DeliveryErrors::default();
-        let destinations = Destinations::new(options.destinations.clone());
-        let (mapping_commits, mapping_committed) = mpsc::unbounded_channel();
-        let done = Box::new(move |commit| drop(mapping_commits.send(commit)));
-        let mapping_task = Mappings::new(mappings::Parts {
-            registry,
-            clock: clock.clone(),
-            inbox: mapping_inbox,
-            committer: Committer::start(Arc::clone(&store), MAPPING_SHARD, mapping_fence, done)
-                .map_err(StartError::Thread)?,
-            committed: mapping_committed,
-            way: mappings::Way {
-                destinations: destinations.clone(),
-                store: Arc::clone(&store),
-                shard: shard.clone(),
-                mappings: mappings.clone(),
-            },
-            metrics: metrics.clone(),
-        });
-        let way = Way {
-            destinations,
-            store: Arc::clone(&store),
-            store_shard: SHARD,
-            shard: shard.clone(),
-        };
-        let task = Shard::new(Parts {
-            engine,
-            clock: clock.clone(),
-            inbox,
-            committer,
-            committed,
-            loader,
-            deliveries: Deliveries::new(way, delivery_errors.clone()),
-            payload_cache_bytes_max: options.limits.payload_cache_bytes_max,
-            metrics: metrics.clone(),
-            facts,
-        });
-        let ready = Readiness::new().await;
-        let (stop, stopping) = watch::channel(false);
-        let running = tokio::spawn(run(task, mapping_task, stop.clone()));
         let edges = Edges {
             shard: shard.clone(),
             mappings: mappings.clone(),
@@ -213,8 +164,18 @@ impl Broker {
             metrics,
             durability,
             store,
-            delivery_errors,
+            delivery_errors: DeliveryErrors::default(),
         };
+        let destinations = Destinations::new(options.destinations.clone());
+        let mapping_task = edges
+            .mapping_task(recovered, mapping_inbox, destinations.clone())
+            .map_err(StartError::Thread)?;
+        let task = edges
+            .shard_task(&options, (engine, fence), inbox, facts, destinations)
+            .map_err(StartError::Thread)?;
+        let ready = Readiness::new().await;
+        let (stop, stopping) = watch::channel(false);
+        let running = tokio::spawn(run(task, mapping_task, stop.clone()));
         let front = edges.front(&options, ready.clone());
         let server = tokio::spawn(serve(front, lanes, connections, stopping));
         let functions = FunctionServiceClient::new(inside_channel(inside.clone()));
@@ -288,7 +249,7 @@ impl Broker {
         let (reply, pollers_gone) = oneshot::channel();
         let pollers_told = self.mappings.send(MappingMessage::Drain { reply }).await.is_ok();
         let complete = told && matches!(tokio::time::timeout(deadline, drained).await, Ok(Ok(())));
-        let account = self.shard.query(trine_engine::Engine::account).await;
+        let account = self.shard.query(Engine::account).await;
         let cut_off = account.map_or(0, |account| account.leases);
         if pollers_told {
             // What they invoked has ended; their last checkpoints may be on their way.
@@ -355,6 +316,24 @@ impl Readiness {
     }
 }
 
+type Recovered = ((Engine, Fence), (Registry, Fence));
+
+/// Both shards as they were when their last commits were durable.
+async fn recovered(
+    options: &BrokerOptions,
+    store: &SharedStore,
+    now: Millis,
+) -> Result<Recovered, StartError> {
+    let (store, limits, mapping_limits) =
+        (Arc::clone(store), engine_limits(options), options.mapping_limits());
+    let recovering = tokio::task::spawn_blocking(move || {
+        let engine = recover(store.as_ref(), SHARD, limits, now)?;
+        let registry = mappings::recover::recover(store.as_ref(), mapping_limits)?;
+        Ok::<_, StoreError>((engine, registry))
+    });
+    Ok(recovering.await.map_err(|error| StartError::Thread(error.into()))??)
+}
+
 /// Runs the shard and that of the mappings. If the store of one fails, both end, and the last answers leave before anybody
 /// hears of it and ends the process.
 async fn run(
@@ -397,7 +376,7 @@ fn engine_limits(options: &BrokerOptions) -> EngineLimits {
     }
 }
 
-/// What the edges share.
+/// What the edges share, and the tasks behind them.
 struct Edges {
     shard: ShardHandle,
     mappings: MappingsHandle,
@@ -409,6 +388,53 @@ struct Edges {
 }
 
 impl Edges {
+    /// The task around the engine, with its threads.
+    fn shard_task(
+        &self,
+        options: &BrokerOptions,
+        (engine, fence): (Engine, Fence),
+        inbox: mpsc::Receiver<Message>,
+        facts: FactSink,
+        destinations: Destinations,
+    ) -> io::Result<Shard> {
+        let (store, shard) = (&self.store, &self.shard);
+        let (commits, committed) = mpsc::unbounded_channel();
+        // The shard outlives its committer; a commit that nobody hears of is read at the next start.
+        let done = Box::new(move |commit| drop(commits.send(commit)));
+        let committer = Committer::start(Arc::clone(store), SHARD, fence, done)?;
+        let loader = Loader::start(Arc::clone(store), SHARD, shard.clone())?;
+        let (store, shard) = (Arc::clone(store), shard.clone());
+        let way = Way { destinations, store, store_shard: SHARD, shard };
+        Ok(Shard::new(Parts {
+            engine,
+            clock: self.clock.clone(),
+            inbox,
+            committer,
+            committed,
+            loader,
+            deliveries: Deliveries::new(way, self.delivery_errors.clone()),
+            payload_cache_bytes_max: options.limits.payload_cache_bytes_max,
+            metrics: self.metrics.clone(),
+            facts,
+        }))
+    }
+
+    /// The task around the registry, with its thread.
+    fn mapping_task(
+        &self,
+        recovered: (Registry, Fence),
+        inbox: mpsc::Receiver<MappingMessage>,
+        destinations: Destinations,
+    ) -> io::Result<Mappings> {
+        let way = mappings::Way {
+            destinations,
+            store: Arc::clone(&self.store),
+            shard: self.shard.clone(),
+            mappings: self.mappings.clone(),
+        };
+        Mappings::start(recovered, way, inbox, self.clock.clone(), self.metrics.clone())
+    }
+
     /// Every service and the HTTP side.
     fn front(self, options: &BrokerOptions, readiness: Readiness) -> Front {
         let Readiness { ready, health } = readiness;

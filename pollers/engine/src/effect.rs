@@ -48,7 +48,7 @@ pub enum Effect {
         shard: ShardId,
         /// Comes back in the answer.
         ticket: Ticket,
-        /// In the order in which they are to be given. `Held` stands alone: it is never with others.
+        /// In the order of the records, to be given in this order. `Held` stands alone: it is never with others.
         verdicts: Vec<(Span, Verdict)>,
     },
     /// Make durable that everything up to a record has ended. Only with

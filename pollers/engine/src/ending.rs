@@ -95,9 +95,13 @@ impl Shard {
         self.give_back_gathered();
     }
 
+    /// Gives back what is in no batch and not being set aside.
     pub(crate) fn give_back_gathered(&mut self) {
         if self.is_per_record {
             self.release_waiting();
+            for record in self.parks.drain(&self.ledger) {
+                self.end(Origin::Source, record, Verdict::Released);
+            }
         }
     }
 

@@ -137,7 +137,17 @@ pub enum Fact {
         /// When it is tried again.
         retry_at: Millis,
     },
-    /// None of the records that came back from the park of a key is in hand any more.
+    /// None of the records of an [`Input::Unpark`](crate::Input::Unpark) was taken, and they got no sequence:
+    /// they are too many, the shard ends, or the function failed again on those before them, of which
+    /// [`Self::UnparkEnded`] tells.
+    UnparkRefused {
+        /// Of which shard.
+        shard: ShardId,
+        /// Of which key.
+        key: Key,
+    },
+    /// None of the records that came back from the park of a key is in hand any more, and the park has
+    /// forgotten those that ended. The next that come back are the oldest that are parked.
     UnparkEnded {
         /// Of which shard.
         shard: ShardId,
@@ -145,8 +155,7 @@ pub enum Fact {
         key: Key,
         /// How many records are parked under it still. 0: the key is free.
         left: u64,
-        /// Whether they ended. `false`: the function failed again and the rest stays parked, or too many came
-        /// at once and none was taken.
+        /// Whether they ended. `false`: the function failed again, and the rest stays parked.
         done: bool,
     },
     /// Everything up to and including this record has ended, durably (LS 7, `CommittedEventCount`).

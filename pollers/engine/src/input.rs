@@ -125,9 +125,9 @@ pub enum Input<'a> {
         /// Because the bound on parked records is reached.
         full: bool,
     },
-    /// Records of a parked key come back, the oldest of those that did not come back yet: they are sent
-    /// before anything else of the key. At most [`UNPARK_RECORDS_MAX`](crate::UNPARK_RECORDS_MAX) in hand
-    /// for a key; more are refused with [`Fact::UnparkEnded`](crate::Fact::UnparkEnded), and get no sequence.
+    /// Records of a parked key come back, the oldest of those that are not in hand: they are sent before
+    /// anything else of the key. At most [`UNPARK_RECORDS_MAX`](crate::UNPARK_RECORDS_MAX) in hand
+    /// for a key; more are refused with [`Fact::UnparkRefused`](crate::Fact::UnparkRefused).
     Unpark {
         /// Of which shard.
         shard: ShardId,

@@ -154,11 +154,6 @@ impl Parks {
         self.keys.contains_key(&key)
     }
 
-    /// How many records are parked under a key.
-    pub(crate) fn durable(&self, key: Key) -> u64 {
-        self.keys.get(&key).map_or(0, |park| park.durable)
-    }
-
     /// Whether records have come back, or end, that are not forgotten.
     pub(crate) fn is_returning(&self) -> bool {
         self.keys.values().any(Park::is_returning)
@@ -244,12 +239,13 @@ impl Parks {
         Some((key, until))
     }
 
-    /// Records come back. `false`: too many, none was taken.
+    /// Records come back. `false`: none was taken, because they are too many or follow on some that the
+    /// function failed on again.
     pub(crate) fn unpark(&mut self, key: Key, dropped: u64, records: &[RecordMeta]) -> bool {
         let park = self.keys.entry(key).or_insert_with(|| Park::new(0));
         let in_hand = park.returned.len() as u64;
         let known = dropped + in_hand + park.ended + records.len() as u64;
-        if in_hand + records.len() as u64 > UNPARK_RECORDS_MAX {
+        if park.has_failed || in_hand + records.len() as u64 > UNPARK_RECORDS_MAX {
             return false;
         }
         transition!("Parked --unpark--> Returning");
@@ -261,7 +257,9 @@ impl Parks {
             let (is_sent, has_ended) = (false, false);
             park.returned.push_back(Returned { record, bytes, arrived_at, is_sent, has_ended });
         }
-        self.returning.insert(key);
+        if !park.is_sent {
+            self.returning.insert(key);
+        }
         true
     }
 
@@ -379,20 +377,30 @@ impl Parks {
         (Turn::Ended { left, done: true }, list)
     }
 
+    /// Takes all records out that are to be set aside and are not being.
+    pub(crate) fn drain(&mut self, ledger: &Ledger) -> Vec<Sequence> {
+        let mut records = Vec::new();
+        for park in self.keys.values_mut() {
+            while let Some(record) = ledger.pop_front(&mut park.list) {
+                records.push(record);
+            }
+        }
+        records.sort_unstable();
+        records
+    }
+
     /// Gives up what is not under way: records that wait to be set aside, and those that came back.
     pub(crate) fn give_up(&mut self, ledger: &Ledger) -> Vec<Sequence> {
-        let mut records = Vec::new();
+        let mut records = self.drain(ledger);
         for park in self.keys.values_mut() {
             if let Some(parking) = park.parking.take_if(|parking| parking.until.is_some()) {
                 transition!("Waiting --end--> Following");
                 records.extend(parking.records);
             }
-            while let Some(record) = ledger.pop_front(&mut park.list) {
-                records.push(record);
-            }
             park.settling = park.settling.take().filter(|settling| settling.until.is_none());
             park.returned.retain(|returned| returned.is_sent);
         }
+        records.sort_unstable();
         records
     }
 

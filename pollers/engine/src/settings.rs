@@ -69,7 +69,8 @@ pub struct Settings {
     /// Default: `None`.
     pub source_lease_ms: Option<Millis>,
     /// Records in hand can be settled after the source was built anew. If not, those that wait are
-    /// let go when it goes, since it will give them again. Default: they can.
+    /// let go when it goes, since it will give them again. Tumbling windows need it, and have it whatever this
+    /// says: records that came again would be counted twice in their state. Default: they can.
     pub survives_reconnect: bool,
     /// Length of a tumbling window, 1000..=900000 ms (LS 4.2). Needs order: it makes the order that of the
     /// shard, with one batch at a time, because the state of a window passes from batch to batch. Default: none.
@@ -220,6 +221,7 @@ impl Settings {
             lookahead_records_max: self.lookahead_records_max.clamp(1, LOOKAHEAD_RECORDS_MAX),
             retried_by: if per_record { self.retried_by } else { RetriedBy::Engine },
             source_lease_ms: self.source_lease_ms.filter(|_| per_record),
+            survives_reconnect: self.survives_reconnect || windowed,
             tumbling_window_ms: self.tumbling_window_ms.map(|length| length.max(1)),
             ..self
         }

@@ -9,7 +9,7 @@
 //! Waiting  --end-->      over     the shard ends: the source redelivers
 //! ```
 //!
-//! Verdicts of one step go to the source together and in the order in which they came: a FIFO queue gets what is
+//! Verdicts of one step go to the source together and in the order of the records: a FIFO queue gets what is
 //! given back in the order of its group.
 
 use std::collections::BTreeMap;
@@ -39,6 +39,7 @@ impl Settle {
     /// What the source is to be told now.
     pub(crate) fn due(&mut self, now: Millis) -> Option<Verdicts> {
         if !self.outbox.is_empty() {
+            self.outbox.sort_unstable_by_key(|(span, _)| span.first);
             return Some(std::mem::take(&mut self.outbox));
         }
         let at = self.waiting.iter().position(|(until, _)| *until <= now)?;

@@ -217,12 +217,8 @@ impl Shard {
         dropped: u64,
         records: &[RecordMeta],
     ) {
-        if self.is_ending() {
-            return;
-        }
-        if !self.parks.unpark(key, dropped, records) {
-            let left = self.parks.durable(key);
-            return cx.fact(Fact::UnparkEnded { shard: self.id, key, left, done: false });
+        if self.is_ending() || !self.parks.unpark(key, dropped, records) {
+            return cx.fact(Fact::UnparkRefused { shard: self.id, key });
         }
         // Nothing of a parked key is in its lane, except of one that the shell had not told of.
         let waiting = self.lanes.remove(&mut self.ledger, key);

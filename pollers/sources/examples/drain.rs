@@ -19,6 +19,7 @@ use trine_proto::v1::{NatsSource, RedisSource};
 const RECORDS: usize = 200_000;
 const RECORD_BYTES: usize = 1024;
 const BATCH: usize = 100;
+const ROUNDS: usize = 5;
 const NAME: &str = "trine-drain";
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -80,7 +81,7 @@ async fn adapter(
 async fn nats(url: &str) -> Result<(), Failure> {
     let context = jetstream::new(async_nats::connect(url).await?);
     fill_nats(&context).await?;
-    for round in 0..3 {
+    for round in 0..ROUNDS {
         let consumer = bare(&context, &format!("stream-{round}")).await?;
         let since = Instant::now();
         let messages = consumer.stream().max_messages_per_batch(BATCH).messages().await?;
@@ -162,7 +163,7 @@ async fn redis(url: &str) -> Result<(), Failure> {
     let client = redis::Client::open(url)?;
     let mut connection = client.get_multiplexed_async_connection().await?;
     fill_redis(&mut connection).await?;
-    for round in 0..3 {
+    for round in 0..ROUNDS {
         let group = format!("bare-{round}");
         let mut create = redis::cmd("XGROUP");
         create.arg("CREATE").arg(NAME).arg(&group).arg("0").exec_async(&mut connection).await?;

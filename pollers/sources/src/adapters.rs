@@ -20,8 +20,6 @@ pub fn kinds() -> Vec<&'static str> {
         "dynamodb_streams",
         #[cfg(feature = "rabbitmq")]
         "rabbitmq",
-        #[cfg(feature = "activemq")]
-        "activemq",
         #[cfg(feature = "nats")]
         "nats",
         #[cfg(feature = "redis")]
@@ -50,8 +48,6 @@ pub(crate) fn connector(
         Config::DynamodbStreams(config) => crate::dynamodb_streams::connector(config, binding),
         #[cfg(feature = "rabbitmq")]
         Config::Rabbitmq(config) => crate::rabbitmq::connector(config, binding),
-        #[cfg(feature = "activemq")]
-        Config::Activemq(config) => crate::activemq::connector(config, binding),
         #[cfg(feature = "nats")]
         Config::Nats(config) => crate::nats::connector(config, binding),
         #[cfg(feature = "redis")]

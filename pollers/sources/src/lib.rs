@@ -8,6 +8,8 @@
 //! redelivers, bounds, stops and reconnects. Every adapter is a cargo feature and passes the suite in `conformance/`.
 
 mod adapters;
+#[cfg(any(feature = "rabbitmq", feature = "activemq"))]
+mod address;
 mod binding;
 mod clock;
 mod descriptor;
@@ -45,6 +47,8 @@ pub mod kafka;
 pub mod kinesis;
 #[cfg(feature = "nats")]
 pub mod nats;
+#[cfg(feature = "rabbitmq")]
+pub mod rabbitmq;
 #[cfg(feature = "redis")]
 pub mod redis;
 #[cfg(feature = "sqs")]

@@ -90,6 +90,8 @@ pub enum MappingEffect {
         records: Vec<u64>,
         /// How many are parked behind these.
         left: u64,
+        /// Records of the key, older than these, that a user dropped.
+        dropped: u64,
     },
     /// Deliver the failure record that is at hand, once, and answer the report.
     Deliver {
@@ -138,7 +140,7 @@ pub enum MappingFact {
 }
 
 /// How a report went.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ReportOutcome {
     /// It is durable.
     Done,

@@ -148,6 +148,8 @@ pub enum MappingInput {
     },
     /// The broker goes: nobody gets anything any more.
     Drain,
+    /// The broker ends: what is written now and then is written now.
+    Close,
     /// A deadline has passed.
     Tick,
 }

@@ -44,6 +44,8 @@ pub(super) struct ParkedKey {
     pub(super) settling: bool,
     /// Records that the poller has and has not settled.
     pub(super) sent: usize,
+    /// Records that a user dropped and of which the poller has not been told: it counts what is parked, too.
+    pub(super) dropped: u64,
 }
 
 /// Records on their way to the disk.
@@ -68,9 +70,11 @@ impl Parked {
         self.keys.iter().filter(|(_, key)| !key.records.is_empty())
     }
 
-    /// Nobody has any records of these any more.
+    /// Nobody has any records of these any more; whoever gets them next is told how many there are.
     pub(super) fn nothing_is_sent(&mut self) {
-        self.keys.values_mut().for_each(|key| key.sent = 0);
+        self.keys.values_mut().for_each(|key| (key.sent, key.dropped) = (0, 0));
+        let empty: Vec<KeyName> = self.keys.iter().filter(|(_, key)| key.is_empty()).map(|(name, _)| name.clone()).collect();
+        empty.iter().for_each(|name| self.forget_if_empty(name));
     }
 
     /// Takes rows out until there are `max` of them.
@@ -106,8 +110,7 @@ impl Parked {
 
     /// Forgets a key of which nothing is left or under way.
     pub(super) fn forget_if_empty(&mut self, name: &KeyName) {
-        let empty = |key: &ParkedKey| key.records.is_empty() && key.joining == 0 && !key.settling;
-        if self.keys.get(name).is_some_and(empty) {
+        if self.keys.get(name).is_some_and(ParkedKey::is_empty) {
             self.keys.remove(name);
             self.key_bytes -= (name.0.len() + name.1.len()) as u64;
         }
@@ -115,6 +118,11 @@ impl Parked {
 }
 
 impl ParkedKey {
+    /// There is nothing of it, nothing comes, and everybody knows.
+    fn is_empty(&self) -> bool {
+        self.records.is_empty() && self.joining == 0 && !self.settling && self.dropped == 0
+    }
+
     pub(super) fn record(&self, mapping: u64, name: &KeyName) -> ParkedKeyRecord {
         ParkedKeyRecord {
             number: self.number,
@@ -177,6 +185,7 @@ impl Registry {
                 joining: 0,
                 settling: false,
                 sent: 0,
+                dropped: 0,
             }
         });
         key.joining += 1;

@@ -69,6 +69,7 @@ impl Registry {
             joining: 0,
             settling: false,
             sent: 0,
+            dropped: 0,
         };
         mapping.parked.keys.insert(name.clone(), parked);
         self.key_places.insert(number, (owner, name));

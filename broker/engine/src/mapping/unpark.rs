@@ -110,6 +110,8 @@ impl Registry {
         let Some(key) = mapping.parked.keys.get_mut(&settle.name) else { return };
         key.settling = true;
         mapping.writing += 1;
+        // A user may unpark what nobody holds; then nobody gets it before that is written.
+        self.waiting.remove(&number);
         let mut mutation = MappingMutation::default();
         let going = key.records.iter().take(settle.count);
         mutation.deletes.extend(going.map(|record| Row::ParkedRecord(record.number)));
@@ -139,6 +141,9 @@ impl Registry {
             }
             let bytes: u64 = key.records.drain(..count).map(|record| u64::from(record.bytes)).sum();
             key.sent = if unparking { key.sent.saturating_sub(count) } else { 0 };
+            if matches!(whose, Whose::User(_)) && mapping.lease.is_some() {
+                key.dropped += count as u64;
+            }
             left = key.records.len() as u64;
             mapping.parked.records -= count as u64;
             mapping.parked.bytes -= bytes;
@@ -183,10 +188,12 @@ impl Registry {
         let open = mapping.parked.keys.values().filter(|key| key.sent > 0).count();
         let limits = &self.limits;
         let ready = |key: &ParkedKey| {
-            key.unparking && key.sent == 0 && !key.settling && !key.records.is_empty()
+            let coming = key.unparking && !key.records.is_empty();
+            key.sent == 0 && !key.settling && (coming || key.dropped > 0)
         };
         let room = limits.unpark_keys_max.saturating_sub(open);
         let next = mapping.parked.keys.iter_mut().filter(|(_, key)| ready(key)).take(room);
+        let mut told = Vec::new();
         for (name, key) in next {
             let mut bytes = 0;
             let fitting = key.records.iter().take(limits.unpark_records_max).take_while(|record| {
@@ -197,6 +204,8 @@ impl Registry {
             let records: Vec<u64> = fitting.map(|record| record.number).collect();
             key.sent = records.len();
             let left = (key.records.len() - records.len()) as u64;
+            let dropped = std::mem::take(&mut key.dropped);
+            told.push(name.clone());
             let (shard, key) = (Arc::clone(&name.0), Arc::clone(&name.1));
             out.push(MappingEffect::Unpark {
                 poller,
@@ -206,7 +215,9 @@ impl Registry {
                 key,
                 records,
                 left,
+                dropped,
             });
         }
+        told.iter().for_each(|name| mapping.parked.forget_if_empty(name));
     }
 }

@@ -2,7 +2,7 @@
 //! find out; the broker reaches no source.
 
 use trine_proto::v1::source_config::Source;
-use trine_proto::v1::{AwsAccess, Refusal, SourceConfig};
+use trine_proto::v1::{AwsAccess, KafkaSource, NatsSource, Refusal, SourceConfig};
 
 use crate::refusal::invalid;
 
@@ -29,25 +29,7 @@ pub(crate) fn check(config: &SourceConfig) -> Result<(), Refusal> {
     match config.source.as_ref().ok_or_else(|| {
         invalid("source must name what is read: kafka, sqs, kinesis, dynamodb_streams, rabbitmq, activemq, nats, redis, file or custom.")
     })? {
-        Source::Kafka(kafka) => {
-            servers("kafka.bootstrap_servers", &kafka.bootstrap_servers, &[])?;
-            filled("kafka.topic", &kafka.topic)?;
-            if kafka.topic.len() > 249 {
-                return Err(invalid("kafka.topic must have at most 249 characters."));
-            }
-            group("kafka.consumer_group_id", &kafka.consumer_group_id)?;
-            one_of("kafka.security_protocol", &kafka.security_protocol, &["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"])?;
-            one_of("kafka.sasl_mechanism", &kafka.sasl_mechanism, &["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"])?;
-            let sasl = kafka.security_protocol.starts_with("sasl");
-            if sasl == kafka.sasl_mechanism.is_empty() {
-                return Err(invalid(
-                    "kafka.sasl_mechanism goes with kafka.security_protocol sasl_plaintext or sasl_ssl, and those with it.",
-                ));
-            }
-            login("kafka.sasl_password_secret", &kafka.sasl_username, &kafka.sasl_password_secret)?;
-            short("kafka.ca_file", &kafka.ca_file)?;
-            short("kafka.event_source_arn", &kafka.event_source_arn)
-        }
+        Source::Kafka(kafka) => check_kafka(kafka),
         Source::Sqs(sqs) => {
             arn("sqs.queue_arn", &sqs.queue_arn, "sqs")?;
             short("sqs.queue_url", &sqs.queue_url)?;
@@ -74,19 +56,7 @@ pub(crate) fn check(config: &SourceConfig) -> Result<(), Refusal> {
             short("activemq.event_source_arn", &active.event_source_arn)?;
             login("activemq.password_secret", &active.username, &active.password_secret)
         }
-        Source::Nats(nats) => {
-            servers("nats.urls", &nats.urls, &["nats://", "tls://"])?;
-            filled("nats.stream", &nats.stream)?;
-            if nats.filter_subjects.len() > LIST_MAX {
-                return Err(invalid("nats.filter_subjects must hold at most 64 subjects."));
-            }
-            nats.filter_subjects.iter().try_for_each(|one| filled("nats.filter_subjects", one))?;
-            short("nats.durable", &nats.durable)?;
-            if nats.durable.contains(['.', '*', '>', ' ', '/']) {
-                return Err(invalid("nats.durable must not hold any of . * > / or a space."));
-            }
-            login("nats.password_secret", &nats.username, &nats.password_secret)
-        }
+        Source::Nats(nats) => check_nats(nats),
         Source::Redis(redis) => {
             url("redis.url", &redis.url, &["redis://", "rediss://"])?;
             filled("redis.stream", &redis.stream)?;
@@ -109,6 +79,48 @@ pub(crate) fn check(config: &SourceConfig) -> Result<(), Refusal> {
             Ok(())
         }
     }
+}
+
+fn check_kafka(kafka: &KafkaSource) -> Result<(), Refusal> {
+    servers("kafka.bootstrap_servers", &kafka.bootstrap_servers, &[])?;
+    filled("kafka.topic", &kafka.topic)?;
+    if kafka.topic.len() > 249 {
+        return Err(invalid("kafka.topic must have at most 249 characters."));
+    }
+    group("kafka.consumer_group_id", &kafka.consumer_group_id)?;
+    one_of(
+        "kafka.security_protocol",
+        &kafka.security_protocol,
+        &["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"],
+    )?;
+    one_of(
+        "kafka.sasl_mechanism",
+        &kafka.sasl_mechanism,
+        &["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"],
+    )?;
+    let sasl = kafka.security_protocol.starts_with("sasl");
+    if sasl == kafka.sasl_mechanism.is_empty() {
+        return Err(invalid(
+            "kafka.sasl_mechanism goes with kafka.security_protocol sasl_plaintext or sasl_ssl, and those with it.",
+        ));
+    }
+    login("kafka.sasl_password_secret", &kafka.sasl_username, &kafka.sasl_password_secret)?;
+    short("kafka.ca_file", &kafka.ca_file)?;
+    short("kafka.event_source_arn", &kafka.event_source_arn)
+}
+
+fn check_nats(nats: &NatsSource) -> Result<(), Refusal> {
+    servers("nats.urls", &nats.urls, &["nats://", "tls://"])?;
+    filled("nats.stream", &nats.stream)?;
+    if nats.filter_subjects.len() > LIST_MAX {
+        return Err(invalid("nats.filter_subjects must hold at most 64 subjects."));
+    }
+    nats.filter_subjects.iter().try_for_each(|one| filled("nats.filter_subjects", one))?;
+    short("nats.durable", &nats.durable)?;
+    if nats.durable.contains(['.', '*', '>', ' ', '/']) {
+        return Err(invalid("nats.durable must not hold any of . * > / or a space."));
+    }
+    login("nats.password_secret", &nats.username, &nats.password_secret)
 }
 
 fn short(field: &str, text: &str) -> Result<(), Refusal> {

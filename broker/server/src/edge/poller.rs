@@ -146,8 +146,14 @@ fn checked(hello: PollerHello) -> Result<NewPoller, Refusal> {
 #[derive(Debug)]
 pub(super) struct OpenReports {
     room: Semaphore,
+    reports: Mutex<Numbered>,
+}
+
+#[derive(Debug, Default)]
+struct Numbered {
+    last: u64,
     /// The poller's ticket and the weight of each, by the number that it has here.
-    reports: Mutex<(u64, HashMap<u64, (u64, u32)>)>,
+    open: HashMap<u64, (u64, u32)>,
 }
 
 impl OpenReports {
@@ -171,22 +177,22 @@ impl OpenReports {
     /// A number for the report with this ticket; two reports may have the same ticket, if a poller wants that.
     pub(super) fn number(&self, ticket: u64, weight: u32) -> u64 {
         let mut reports = self.lock();
-        let (last, open) = &mut *reports;
-        *last += 1;
-        open.insert(*last, (ticket, weight));
-        *last
+        reports.last += 1;
+        let number = reports.last;
+        reports.open.insert(number, (ticket, weight));
+        number
     }
 
     /// The report is answered: its ticket.
     pub(super) fn answered(&self, number: u64) -> u64 {
-        let found = self.lock().1.remove(&number);
+        let found = self.lock().open.remove(&number);
         let (ticket, weight) = found.unwrap_or((number, 0));
         self.leave(weight);
         ticket
     }
 
     /// Every change under the lock is complete before anything that can panic.
-    fn lock(&self) -> std::sync::MutexGuard<'_, (u64, HashMap<u64, (u64, u32)>)> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Numbered> {
         self.reports.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -251,9 +257,13 @@ impl Session {
             if frame.is_empty() {
                 continue;
             }
-            tokio::select! {
-                () = self.open.enter(weight) => {}
+            let entered = tokio::select! {
+                entered = tokio::time::timeout(silence, self.open.enter(weight)) => entered,
                 _ = &mut ended => return,
+            };
+            if entered.is_err() {
+                tracing::warn!(?poller, "poller takes no answers; taken for dead");
+                return;
             }
             let (frame, unanswered) = poller_frame::numbered(frame, &reports, &self.open, weight);
             self.open.leave(unanswered);

@@ -157,7 +157,7 @@ impl Thing {
 }
 
 fn unpark_order(news: UnparkNews) -> UnparkOrder {
-    let UnparkNews { mapping, fence, shard, key, records, left } = news;
+    let UnparkNews { mapping, fence, shard, key, records, left, dropped } = news;
     let records = records.into_iter().map(|record| {
         let ParkedEnvelope { event, identifier, position, arrived_at_ms } = record;
         ParkedRecord { identifier, position, arrived_at_ms, event }
@@ -169,7 +169,7 @@ fn unpark_order(news: UnparkNews) -> UnparkOrder {
         key: key.to_vec().into(),
         records: records.collect(),
         left,
-        dropped: 0,
+        dropped,
     }
 }
 

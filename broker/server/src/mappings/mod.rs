@@ -11,6 +11,8 @@ mod saving;
 pub(crate) mod sessions;
 
 use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -19,7 +21,7 @@ use trine_engine::Caller;
 use trine_engine::mapping::{
     MappingAnswer, MappingEffect, MappingInput, Moment, PollerId, Registry,
 };
-use trine_store::{Committed, Committer, Shard as StoreShard, StoreError, Verdict};
+use trine_store::{Committed, Committer, Fence, Shard as StoreShard, StoreError, Verdict};
 
 use crate::clock::{Clock, monotonic};
 use crate::metrics::Metrics;
@@ -54,17 +56,6 @@ pub(crate) struct Mappings {
     metrics: Metrics,
 }
 
-/// What a started task is made of.
-pub(crate) struct Parts {
-    pub(crate) registry: Registry,
-    pub(crate) clock: Clock,
-    pub(crate) inbox: mpsc::Receiver<Message>,
-    pub(crate) committer: Committer,
-    pub(crate) committed: mpsc::UnboundedReceiver<Committed>,
-    pub(crate) way: Way,
-    pub(crate) metrics: Metrics,
-}
-
 /// Bytes on their way through one step.
 #[derive(Debug, Default)]
 struct AtHand {
@@ -82,23 +73,37 @@ enum Woken {
 }
 
 impl Mappings {
-    pub(crate) fn new(parts: Parts) -> Self {
-        Self {
-            registry: parts.registry,
-            clock: parts.clock,
+    /// A task around what was recovered, with its thread for commits.
+    ///
+    /// # Errors
+    /// If the system has no thread left.
+    pub(crate) fn start(
+        (registry, fence): (Registry, Fence),
+        way: Way,
+        inbox: mpsc::Receiver<Message>,
+        clock: Clock,
+        metrics: Metrics,
+    ) -> io::Result<Self> {
+        let (commits, committed) = mpsc::unbounded_channel();
+        // The task outlives its committer; a commit that nobody hears of is read at the next start.
+        let done = Box::new(move |commit| drop(commits.send(commit)));
+        let committer = Committer::start(Arc::clone(&way.store), MAPPING_SHARD, fence, done)?;
+        Ok(Self {
+            registry,
+            clock,
             started: monotonic(),
-            inbox: parts.inbox,
-            committed: parts.committed,
-            saving: Saving::new(parts.committer),
+            inbox,
+            committed,
+            saving: Saving::new(committer),
             sessions: Sessions::default(),
-            deliveries: Deliveries::new(parts.way),
+            deliveries: Deliveries::new(way),
             controls: HashMap::new(),
             next_tag: 0,
             next_poller: 0,
             at_hand: AtHand::default(),
             draining: None,
-            metrics: parts.metrics,
-        }
+            metrics,
+        })
     }
 
     /// Runs until it is told to stop (`Ok`) or the store has failed for good.
@@ -152,6 +157,7 @@ impl Mappings {
 
     /// Waits for what the store takes, so that nothing of it goes unanswered.
     async fn finish(mut self) -> Result<(), StoreError> {
+        self.step(MappingInput::Close);
         self.end_batch();
         while self.saving.is_waiting() {
             let Some(committed) = self.committed.recv().await else {
@@ -381,8 +387,9 @@ impl Mappings {
                     parcel.seeks.push(SeekNews { ticket, mapping, fence, target, preview });
                 }
             }
-            MappingEffect::Unpark { poller, mapping, fence, shard, key, records, left } => {
-                let news = UnparkNews { mapping, fence, shard, key, records: Vec::new(), left };
+            MappingEffect::Unpark { poller, mapping, fence, shard, key, records, left, dropped } => {
+                let loaded = Vec::new();
+                let news = UnparkNews { mapping, fence, shard, key, records: loaded, left, dropped };
                 self.deliveries.load(poller, news, records);
             }
             MappingEffect::Deliver { poller, ticket, mapping } => {

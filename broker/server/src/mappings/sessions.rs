@@ -50,6 +50,7 @@ pub(crate) struct UnparkNews {
     pub(crate) key: Arc<[u8]>,
     pub(crate) records: Vec<ParkedEnvelope>,
     pub(crate) left: u64,
+    pub(crate) dropped: u64,
 }
 
 /// The open sessions.

@@ -442,7 +442,7 @@ pub(super) const MAPPING_ITERATOR_AGE: Name = name(
     "Age of the last record of the newest batch, of the shard where it is highest.",
 );
 pub(super) const MAPPING_LAG_SUM: Name =
-    name("trine_mapping_offset_lag_sum", "Records that all shards have beyond their checkpoints.");
+    name("trine_mapping_offset_lag", "Records that all shards have beyond their checkpoints.");
 pub(super) const MAPPING_LAG_MAX: Name =
     name("trine_mapping_offset_lag_max", "The same, of the shard where it is highest.");
 pub(super) const MAPPING_LIVE: Name =

@@ -18,7 +18,7 @@ pub(crate) fn show(bytes: &[u8]) -> String {
 /// `None`: it is not base64.
 pub(crate) fn read(text: &str) -> Option<Vec<u8>> {
     let digits = text.trim_end_matches('=').as_bytes();
-    if text.len() % 4 != 0 || text.len() - digits.len() > 2 {
+    if !text.len().is_multiple_of(4) || text.len() - digits.len() > 2 {
         return None;
     }
     let mut bytes = Vec::with_capacity(text.len() / 4 * 3);

@@ -1,16 +1,19 @@
 //! Mappings as they are shown.
 
+pub(crate) mod parked;
+mod source;
+
 use std::time::Duration;
 
 use serde::Serialize;
-use serde_json::{Map, Value, json};
-use trine_proto::v1::source_config::Source;
+use serde_json::{Value, json};
 use trine_proto::v1::{self, MappingState, SettingOrigin};
 
 use crate::output::View;
 use crate::paint::{Paint, Tone};
 use crate::table::{Cell, Table};
-use crate::view::{base64, short};
+use crate::view::mapping::source::{filled, source_json, source_words};
+use crate::view::short;
 use crate::{destination, duration, instant};
 
 /// Everything about one mapping.
@@ -123,104 +126,6 @@ impl From<v1::MappingActivity> for ActivityView {
     }
 }
 
-/// Only what is set, under the names of the contract.
-fn filled(pairs: impl IntoIterator<Item = (&'static str, Value)>) -> Value {
-    let empty = |value: &Value| match value {
-        Value::Null => true,
-        Value::String(text) => text.is_empty(),
-        Value::Array(list) => list.is_empty(),
-        _ => false,
-    };
-    let set = pairs.into_iter().filter(|(_, value)| !empty(value));
-    Value::Object(set.map(|(name, value)| (name.to_owned(), value)).collect())
-}
-
-fn source_json(source: Source) -> Value {
-    let aws = |arn: (&'static str, String), access: Option<v1::AwsAccess>, url: String| {
-        let access = access.unwrap_or_default();
-        filled([
-            (arn.0, json!(arn.1)),
-            ("region", json!(access.region)),
-            ("endpoint_url", json!(access.endpoint_url)),
-            ("queue_url", json!(url)),
-        ])
-    };
-    let (kind, value) = match source {
-        Source::Kafka(kafka) => (
-            "kafka",
-            filled([
-                ("bootstrap_servers", json!(kafka.bootstrap_servers)),
-                ("topic", json!(kafka.topic)),
-                ("consumer_group_id", json!(kafka.consumer_group_id)),
-                ("event_source_arn", json!(kafka.event_source_arn)),
-                ("security_protocol", json!(kafka.security_protocol)),
-                ("sasl_mechanism", json!(kafka.sasl_mechanism)),
-                ("sasl_username", json!(kafka.sasl_username)),
-                ("sasl_password_secret", json!(kafka.sasl_password_secret)),
-                ("ca_file", json!(kafka.ca_file)),
-            ]),
-        ),
-        Source::Sqs(sqs) => ("sqs", aws(("queue_arn", sqs.queue_arn), sqs.access, sqs.queue_url)),
-        Source::Kinesis(kinesis) => {
-            ("kinesis", aws(("stream_arn", kinesis.stream_arn), kinesis.access, String::new()))
-        }
-        Source::DynamodbStreams(streams) => (
-            "dynamodb_streams",
-            aws(("stream_arn", streams.stream_arn), streams.access, String::new()),
-        ),
-        Source::Rabbitmq(rabbit) => (
-            "rabbitmq",
-            filled([
-                ("url", json!(rabbit.url)),
-                ("queue", json!(rabbit.queue)),
-                ("virtual_host", json!(rabbit.virtual_host)),
-                ("username", json!(rabbit.username)),
-                ("password_secret", json!(rabbit.password_secret)),
-                ("event_source_arn", json!(rabbit.event_source_arn)),
-            ]),
-        ),
-        Source::Activemq(active) => (
-            "activemq",
-            filled([
-                ("url", json!(active.url)),
-                ("queue", json!(active.queue)),
-                ("username", json!(active.username)),
-                ("password_secret", json!(active.password_secret)),
-                ("event_source_arn", json!(active.event_source_arn)),
-            ]),
-        ),
-        Source::Nats(nats) => (
-            "nats",
-            filled([
-                ("urls", json!(nats.urls)),
-                ("stream", json!(nats.stream)),
-                ("filter_subjects", json!(nats.filter_subjects)),
-                ("durable", json!(nats.durable)),
-                ("username", json!(nats.username)),
-                ("password_secret", json!(nats.password_secret)),
-            ]),
-        ),
-        Source::Redis(redis) => (
-            "redis",
-            filled([
-                ("url", json!(redis.url)),
-                ("stream", json!(redis.stream)),
-                ("group", json!(redis.group)),
-                ("username", json!(redis.username)),
-                ("password_secret", json!(redis.password_secret)),
-            ]),
-        ),
-        Source::File(file) => ("file", filled([("path", json!(file.path))])),
-        Source::Custom(custom) => {
-            let configuration = serde_json::from_str::<Value>(&custom.configuration);
-            let configuration = configuration.unwrap_or(Value::String(custom.configuration));
-            let custom = filled([("kind", json!(custom.kind)), ("configuration", configuration)]);
-            ("custom", custom)
-        }
-    };
-    Value::Object(Map::from_iter([(kind.to_owned(), value)]))
-}
-
 fn settings_json(settings: v1::MappingSettings) -> Value {
     let named = |set: Option<i32>, name: &dyn Fn(i32) -> Option<String>| json!(set.and_then(name));
     let position = |number| {
@@ -272,16 +177,6 @@ fn counts_json(counts: v1::MappingCounts) -> Value {
         "reconnects": counts.reconnects,
         "source_gaps": counts.source_gaps,
     })
-}
-
-/// A source in a few words: its kind and what names it best.
-fn source_words(source: &Value) -> String {
-    let Some((kind, value)) = source.as_object().and_then(|object| object.iter().next()) else {
-        return "-".to_owned();
-    };
-    let best = ["topic", "queue_arn", "stream_arn", "queue", "stream", "path", "kind"];
-    let name = best.iter().find_map(|field| value[*field].as_str()).unwrap_or("");
-    format!("{kind} {name}")
 }
 
 impl MappingView {
@@ -458,7 +353,8 @@ impl View for SeekView {
     fn text(&self, paint: Paint) -> String {
         let mut table = Table::new(&["SHARD", "FROM", "TO", ">READ AGAIN", ">SKIPPED"]);
         let or_dash = |text: &str| if text.is_empty() { "-".to_owned() } else { text.to_owned() };
-        let known = |count: Option<u64>| count.map_or("?".to_owned(), |count| count.to_string());
+        let known =
+            |count: Option<u64>| count.map_or_else(|| "?".to_owned(), |count| count.to_string());
         for seek in &self.shards {
             table.row([
                 seek.shard.as_str().into(),
@@ -470,81 +366,5 @@ impl View for SeekView {
         }
         let last = if self.done { "moved" } else { "nothing was moved: this is a preview" };
         format!("{}\n\n{last}", table.text(paint))
-    }
-}
-
-/// Keys whose records are set aside.
-#[derive(Debug, Serialize)]
-pub(crate) struct ParkedView {
-    pub(crate) keys: Vec<ParkedKeyView>,
-    pub(crate) more: bool,
-}
-
-#[derive(Debug, Serialize)]
-pub(crate) struct ParkedKeyView {
-    shard: String,
-    /// As text; absent if it is none.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    key: Option<String>,
-    key_base64: String,
-    records: u64,
-    since_ms: i64,
-    error: String,
-    unparking: bool,
-}
-
-impl From<v1::ParkedKey> for ParkedKeyView {
-    fn from(parked: v1::ParkedKey) -> Self {
-        Self {
-            shard: parked.shard,
-            key: std::str::from_utf8(&parked.key).ok().map(str::to_owned),
-            key_base64: base64::show(&parked.key),
-            records: parked.records,
-            since_ms: parked.since_ms,
-            error: parked.error,
-            unparking: parked.unparking,
-        }
-    }
-}
-
-impl View for ParkedView {
-    fn text(&self, paint: Paint) -> String {
-        if self.keys.is_empty() {
-            return "nothing is parked".to_owned();
-        }
-        let mut table = Table::new(&["SHARD", "KEY", ">RECORDS", "SINCE", "STATE", "ERROR"]);
-        for parked in &self.keys {
-            let key = match &parked.key {
-                Some(text) if !text.chars().any(char::is_control) => text.clone(),
-                _ => format!("base64:{}", parked.key_base64),
-            };
-            let state = if parked.unparking { "unparking" } else { "parked" };
-            table.row([
-                parked.shard.as_str().into(),
-                Cell::new(key, Tone::Strong),
-                parked.records.to_string().into(),
-                instant::show(parked.since_ms).into(),
-                state.into(),
-                parked.error.as_str().into(),
-            ]);
-        }
-        let more = if self.more { "\nand more; raise --limit" } else { "" };
-        format!("{}{more}", table.text(paint))
-    }
-}
-
-/// What goes back.
-#[derive(Debug, Serialize)]
-pub(crate) struct UnparkedView {
-    pub(crate) records: u64,
-}
-
-impl View for UnparkedView {
-    fn text(&self, _paint: Paint) -> String {
-        match self.records {
-            0 => "dropped; nothing else was parked of the key".to_owned(),
-            1 => "1 record is sent again".to_owned(),
-            many => format!("{many} records are sent again"),
-        }
     }
 }

@@ -152,7 +152,7 @@ scripts! {
         3    read 1k1 101   -> deliver t1 2..3 oversized x0 no-response; receive 3 50ms
         4    unparked t0    ->
         5    undelivered t1 ->
-        6    stop           -> settle t2 2..3 released, 0..2 released
+        6    stop           -> settle t2 0..1 released, 1..3 released
         7    read 1         -> settle t3 3..4 released
         8    settled t2     ->
         9    settled t3     -> stopped

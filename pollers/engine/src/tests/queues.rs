@@ -48,7 +48,7 @@ scripts! {
 
     a_partial_answer_settles_each, "LS 4.5: others deleted, listed ones reappear", sqs(), "
         1  read 1 1 1           -> invoke b0 #1 0..3; receive 3 50ms
-        2  answer b0 partial 1  -> settle t0 0..1 done, 2..3 done, 1..2 failed
+        2  answer b0 partial 1  -> settle t0 0..1 done, 1..2 failed, 2..3 done
     ";
 
     batches_run_side_by_side, "LS 4.5: scaling; fetch only against free concurrency", sqs(), "

@@ -3,11 +3,11 @@
 
 use super::world::{BYTES_MAX, Dice, SHARDS, World};
 use crate::{
-    Answer, Backoff, BatchLimits, Effect, Exhausted, Input, Key, Order, Origin, Records, RetriedBy,
-    Sequence, Settings, Settling, ShardId, WindowStart,
+    Answer, Backoff, BatchLimits, Effect, Exhausted, Input, Key, Order, Origin, Ramp, Records,
+    RetriedBy, Sequence, Settings, Settling, ShardId, WINDOW_STATE_BYTES_MAX, WindowStart,
 };
 
-const SEEDS: u64 = 600;
+const SEEDS: u64 = 100;
 const STEPS: u64 = 500;
 
 fn settings(dice: &mut Dice, seed: u64, order: Order, settling: Settling) -> Settings {
@@ -16,7 +16,10 @@ fn settings(dice: &mut Dice, seed: u64, order: Order, settling: Settling) -> Set
     };
     let records_max = 1 + u32::try_from(dice.below(6)).unwrap();
     let window_ms = one_of(dice, &[0, 0, 40, 300]);
-    let batch = BatchLimits::new(records_max, window_ms).unwrap().with_bytes_max(BYTES_MAX);
+    let tumbling = order == Order::Shard && settling == Settling::LowWater && dice.one_in(3);
+    let state_bytes = if tumbling { WINDOW_STATE_BYTES_MAX } else { 0 };
+    let bytes_max = BYTES_MAX + state_bytes;
+    let batch = BatchLimits::new(records_max, window_ms).unwrap().with_bytes_max(bytes_max);
     let is_queue = settling == Settling::PerRecord;
     let small = |number: u64| u32::try_from(number).unwrap();
     Settings {
@@ -38,6 +41,9 @@ fn settings(dice: &mut Dice, seed: u64, order: Order, settling: Settling) -> Set
         retried_by: if is_queue && dice.one_in(2) { RetriedBy::Source } else { RetriedBy::Engine },
         source_lease_ms: if is_queue && dice.one_in(2) { Some(3_000) } else { None },
         survives_reconnect: dice.one_in(2),
+        record_age_ms_max: if dice.one_in(4) { Some(3_000) } else { None },
+        tumbling_window_ms: if tumbling { Some(2_000) } else { None },
+        ramp: if dice.one_in(3) { Some(Ramp::SQS) } else { None },
         revoke_drain_ms: 500,
         receive_wait_ms: 50,
         not_reached: Backoff::NOT_REACHED.capped(4_000),
@@ -203,6 +209,12 @@ impl World {
         if !self.settings.survives_reconnect {
             let per_record = self.is_per_record();
             self.streams.iter_mut().for_each(|stream| stream.rewind(per_record));
+            // Verdicts that are on their way do not arrive.
+            for (effect, _) in &mut self.owed {
+                if let Effect::Settle { verdicts, .. } = effect {
+                    verdicts.clear();
+                }
+            }
         }
         self.step(Input::SourceGone);
     }

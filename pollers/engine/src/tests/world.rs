@@ -70,6 +70,7 @@ pub(super) struct Stream {
     /// Places of parked records by key; the first so many were given back.
     pub(super) park: BTreeMap<u64, VecDeque<usize>>,
     pub(super) given: BTreeMap<u64, usize>,
+    last_given: usize,
     /// Place of each sequence of the records that came back from the park.
     returned: Vec<usize>,
     /// Keys that were parked: their records are set aside while others go on.
@@ -82,6 +83,8 @@ pub(super) struct Stream {
 #[derive(Debug)]
 pub(super) struct World {
     pub(super) poll: Poll,
+    asked: Settings,
+    /// As the engine understands them.
     pub(super) settings: Settings,
     pub(super) dice: Dice,
     pub(super) now: Millis,
@@ -96,7 +99,7 @@ pub(super) struct World {
     history: VecDeque<String>,
 }
 
-const HISTORY_MAX: usize = 60;
+const HISTORY_MAX: usize = 100;
 
 impl Drop for World {
     fn drop(&mut self) {
@@ -109,10 +112,12 @@ impl Drop for World {
 
 impl World {
     pub(super) fn new(seed: u64, settings: Settings) -> Self {
-        let mut dice = Dice::new(seed);
+        let (mut dice, asked) = (Dice::new(seed), settings);
+        let settings = settings.normal();
         let streams = (0..SHARDS).map(|_| Stream::new(&mut dice)).collect();
         Self {
-            poll: Poll::new(settings),
+            poll: Poll::new(asked),
+            asked,
             settings,
             dice,
             now: 0,
@@ -170,7 +175,7 @@ impl World {
 
     /// The process dies; a new one begins from what is durable.
     pub(super) fn crash(&mut self) {
-        self.poll = Poll::new(self.settings);
+        self.poll = Poll::new(self.asked);
         self.owed.clear();
         self.shut_until = 0;
         self.streams.iter_mut().for_each(|stream| stream.is_open = false);
@@ -243,6 +248,7 @@ impl World {
         match fact {
             Fact::OutOfTurn { input } => panic!("{input} was in turn"),
             Fact::GateShut { probe_at } => self.shut_until = *probe_at,
+            Fact::UnparkRefused { shard, key } => self.stream(*shard).not_given(key.0),
             Fact::UnparkEnded { shard, key, left, .. } => {
                 let stream = self.stream(*shard);
                 stream.given.insert(key.0, 0);
@@ -428,7 +434,8 @@ impl Stream {
         let precedes = |(at, other): &(usize, &Record)| {
             let same = match order {
                 Order::None => false,
-                Order::Shard => true,
+                // What comes back from the park is in order with its key alone.
+                Order::Shard => origin == Origin::Source || other.key == record.key,
                 Order::Key => other.key == record.key,
             };
             same && *at < place && !together.contains(at)
@@ -478,6 +485,7 @@ impl Stream {
         let Some(park) = self.park.get(&key) else { return Vec::new() };
         let places: Vec<_> = park.iter().copied().skip(*given).take(most).collect();
         *given += places.len();
+        self.last_given = places.len();
         let meta = |place: &usize| {
             let Record { key, bytes, .. } = self.records[*place];
             RecordMeta { bytes, arrived_at: 0, key: Key(key), filtered: false }
@@ -485,6 +493,13 @@ impl Stream {
         let metas = places.iter().map(meta).collect();
         self.returned.extend(places);
         metas
+    }
+
+    /// The records that were given last were not taken.
+    fn not_given(&mut self, key: u64) {
+        let given = self.given.entry(key).or_default();
+        *given = given.saturating_sub(self.last_given);
+        self.returned.truncate(self.returned.len() - self.last_given);
     }
 
     pub(super) fn settle(&mut self, record: Sequence, verdict: Verdict) {

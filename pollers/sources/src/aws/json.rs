@@ -58,6 +58,7 @@ impl Json {
     }
 
     /// Every item of a list, with commas between them.
+    #[cfg(any(feature = "sqs", feature = "dynamodb-streams"))]
     pub(crate) fn list<T>(
         &mut self,
         items: impl IntoIterator<Item = T>,
@@ -126,6 +127,7 @@ mod tests {
         }
     }
 
+    #[cfg(any(feature = "sqs", feature = "dynamodb-streams"))]
     #[test]
     fn base64_and_members_are_written_in_place() {
         let mut json = Json::with_capacity(0);

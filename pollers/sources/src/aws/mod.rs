@@ -13,6 +13,8 @@ mod trouble;
 
 pub(crate) use access::Access;
 pub(crate) use arn::Arn;
-pub(crate) use json::{Json, base64_len};
+pub(crate) use json::Json;
+#[cfg(feature = "kinesis")]
+pub(crate) use json::base64_len;
 pub(crate) use time::Arrival;
 pub(crate) use trouble::{code, is_throttle, trouble};

@@ -30,7 +30,7 @@ impl Api for DynamoDbStreams {
     type Config = StreamConfig;
     type Raw = Raw;
 
-    const KIND: &'static str = "dynamodb-streams";
+    const KIND: &'static str = "dynamodb_streams";
     /// Four reads a second and shard (LS 4.7).
     const PACE: Pace = Pace {
         idle: Duration::from_millis(250),

@@ -15,7 +15,7 @@ use super::consumer::Consumer;
 use super::delivery::Delivery;
 use super::event::EventWriter;
 use super::link::Link;
-use super::settle::payload;
+use super::settle::{Confirm, payload};
 use crate::clock::Clock;
 use crate::in_hand::InHand;
 use crate::{
@@ -35,6 +35,7 @@ pub(crate) struct ConsumerReader {
     events: EventWriter,
     in_hand: Arc<InHand<u64>>,
     limits: Limits,
+    confirm: Confirm,
     /// Where requests for messages go.
     pull_subject: Subject,
     pulls: Mutex<Pulls>,
@@ -100,6 +101,7 @@ impl ConsumerReader {
                 expires: config.max_expires,
                 ack_pending: config.max_ack_pending,
             },
+            confirm: Confirm::of(consumer),
             pull_subject: format!("$JS.API.CONSUMER.MSG.NEXT.{}.{}", info.stream_name, info.name)
                 .into(),
             pulls: Mutex::new(Pulls { inbox, messages, number: 0 }),
@@ -262,7 +264,7 @@ impl Reader for ConsumerReader {
             let acks = settled.iter().map(|(_, position, verdict)| {
                 (Subject::from(position.as_str()), payload(*verdict))
             });
-            self.link.acknowledge(acks.collect()).await?;
+            self.link.acknowledge(acks.collect(), self.confirm).await?;
             self.in_hand.take_back(of(|v| matches!(v, Verdict::Done | Verdict::Rejected)));
             Ok(())
         })

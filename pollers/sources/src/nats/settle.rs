@@ -1,4 +1,8 @@
 //! Acknowledgements, pipelined and confirmed. It does not know which of them the runner still holds.
+//!
+//! A server takes the acknowledgements of one connection in their order, so that the confirmation of the last is one of all before
+//! it; a confirmation of each costs a third of the throughput. Where a consumer has replicas, its leader may change between two of
+//! them, and each is confirmed.
 
 use std::time::Duration;
 
@@ -21,6 +25,26 @@ const ANSWERS_WAIT: Duration = Duration::from_secs(10);
 /// Messages between the oldest and the newest that may be out, up to which each of them is asked for again.
 const RECLAIMED_SPAN_MAX: u64 = 200_000;
 
+/// Which acknowledgements the server confirms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Confirm {
+    Each,
+    /// The last of those that are sent together.
+    Last,
+}
+
+impl Confirm {
+    /// What a consumer needs.
+    pub(super) fn of(consumer: &Consumer) -> Self {
+        let cluster = consumer.info.cluster.as_ref();
+        if cluster.is_some_and(|cluster| !cluster.replicas.is_empty()) {
+            Self::Each
+        } else {
+            Self::Last
+        }
+    }
+}
+
 /// Where one message is acknowledged, and as what.
 pub(super) type Ack = (Subject, &'static [u8]);
 
@@ -39,15 +63,19 @@ pub(super) const fn payload(verdict: Verdict) -> &'static [u8] {
 }
 
 impl Link {
-    /// Sends acknowledgements and waits until the server has confirmed each.
-    pub(super) async fn acknowledge(&self, acks: Vec<Ack>) -> Result<(), SourceError> {
+    /// Sends acknowledgements and waits until the server has confirmed them.
+    pub(super) async fn acknowledge(
+        &self,
+        acks: Vec<Ack>,
+        confirm: Confirm,
+    ) -> Result<(), SourceError> {
         let mut acks = acks.into_iter();
         loop {
             let some: Vec<Ack> = acks.by_ref().take(TOGETHER_MAX).collect();
             if some.is_empty() {
                 return Ok(());
             }
-            let confirmed = timeout(ANSWERS_WAIT, self.acknowledge_some(some));
+            let confirmed = timeout(ANSWERS_WAIT, self.acknowledge_some(some, confirm));
             tokio::select! {
                 confirmed = confirmed => confirmed.map_err(|_| unconfirmed())??,
                 error = self.trouble() => return Err(error),
@@ -55,15 +83,20 @@ impl Link {
         }
     }
 
-    async fn acknowledge_some(&self, acks: Vec<Ack>) -> Result<(), SourceError> {
+    async fn acknowledge_some(&self, acks: Vec<Ack>, confirm: Confirm) -> Result<(), SourceError> {
         let inbox = Subject::from(self.client.new_inbox());
         let mut answers =
             self.client.subscribe(inbox.clone()).await.map_err(|error| unsent(&error))?;
-        let mut left = acks.len();
-        for (subject, payload) in acks {
-            let sent =
-                self.client.publish_with_reply(subject, inbox.clone(), Bytes::from_static(payload));
-            sent.await.map_err(|error| unsent(&error))?;
+        let (all, mut left) = (acks.len(), 0);
+        for (at, (subject, payload)) in acks.into_iter().enumerate() {
+            let payload = Bytes::from_static(payload);
+            let sent = if confirm == Confirm::Each || at + 1 == all {
+                left += 1;
+                self.client.publish_with_reply(subject, inbox.clone(), payload).await
+            } else {
+                self.client.publish(subject, payload).await
+            };
+            sent.map_err(|error| unsent(&error))?;
         }
         while left > 0 {
             let answer = answers.next().await.ok_or_else(unconfirmed)?;
@@ -95,7 +128,8 @@ impl Link {
         };
         // Those that are not out are no harm: the server goes by what is.
         let out = (first..=last).filter(|sequence| !held(*sequence));
-        self.acknowledge(out.map(|sequence| (subject(sequence).into(), NAK)).collect()).await?;
+        let acks = out.map(|sequence| (subject(sequence).into(), NAK)).collect();
+        self.acknowledge(acks, Confirm::of(consumer)).await?;
         Ok(true)
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use serde_json::json;
 use trine_poll_engine::{
     BatchId, Effect, Failure, Key, Millis, Origin, Records, Sequence, ShardId, Span, Ticket,
     Verdict as EngineVerdict, WindowMark, WindowPart,
@@ -101,8 +102,8 @@ impl Runner {
         let Some(shard) = self.shards.get(id) else { return };
         let elements = match origin {
             Origin::Source => shard.records(&records).into_iter().map(element).collect::<Vec<_>>(),
-            Origin::Park(key) => shard
-                .parked_records(key, &records)
+            Origin::Park(_) => shard
+                .parked_records(&records)
                 .into_iter()
                 .map(|parked| parked.event.clone())
                 .collect(),
@@ -210,19 +211,15 @@ impl Runner {
         let parked;
         let given_up: Vec<&Record> = match failure.origin {
             Origin::Source => shard.records(&failure.records),
-            Origin::Park(key) => {
+            Origin::Park(_) => {
                 parked = shard
-                    .parked_records(key, &failure.records)
+                    .parked_records(&failure.records)
                     .into_iter()
                     .map(as_record)
                     .collect::<Vec<_>>();
                 parked.iter().collect()
             }
         };
-        if given_up.is_empty() {
-            debug_assert!(false, "a failure of no records");
-            return;
-        }
         let response = failure
             .batch
             .and_then(|batch| self.responses.get(&batch))
@@ -230,7 +227,13 @@ impl Runner {
         let about = About {
             function_arn: &self.plan.function_arn,
             response,
-            batch: self.connector.batch_member(&shard.name, &given_up),
+            batch: match given_up.is_empty() {
+                // The final invocation of a tumbling window, which has no records of its own.
+                true => {
+                    ("WindowBatchInfo", json!({"shardId": shard.name.as_str(), "batchSize": 0}))
+                }
+                false => self.connector.batch_member(&shard.name, &given_up),
+            },
             now_ms: now,
         };
         let report = FailureReport {

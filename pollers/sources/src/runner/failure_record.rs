@@ -4,8 +4,8 @@ use bytes::Bytes;
 use serde_json::{Map, Value, json};
 use trine_poll_engine::{Condition, Failure};
 
-use super::payload::timestamp;
 use crate::invoke::Response;
+use crate::timestamp::rfc3339;
 
 /// What the record is made of, beside the failure itself.
 pub(super) struct About<'a> {
@@ -47,7 +47,10 @@ pub(super) fn failure_record(failure: &Failure, about: About<'_>) -> Bytes {
         }
     }
     record.insert("version".to_owned(), "1.0".into());
-    record.insert("timestamp".to_owned(), with_millis(about.now_ms).into());
+    record.insert(
+        "timestamp".to_owned(),
+        rfc3339(i64::try_from(about.now_ms).unwrap_or(i64::MAX)).into(),
+    );
     let (member, batch) = about.batch;
     record.insert(member.to_owned(), batch);
     Bytes::from(Value::Object(record).to_string())
@@ -59,12 +62,6 @@ const fn condition(condition: Condition) -> &'static str {
         Condition::RecordAgeExceeded => "RecordAgeExceeded",
         Condition::MaximumPayloadSizeExceeded => "MaximumPayloadSizeExceeded",
     }
-}
-
-/// Always three digits after the point, as AWS writes it.
-fn with_millis(now_ms: u64) -> String {
-    let text = timestamp(now_ms);
-    if text.contains('.') { text } else { text.replace('Z', ".000Z") }
 }
 
 #[cfg(test)]

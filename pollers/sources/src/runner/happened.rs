@@ -316,8 +316,8 @@ impl Runner {
             Origin::Source => {
                 open.records(&sent.records).iter().map(|record| &*record.identifier).collect()
             }
-            Origin::Park(key) => open
-                .parked_records(key, &sent.records)
+            Origin::Park(_) => open
+                .parked_records(&sent.records)
                 .iter()
                 .map(|parked| parked.identifier.as_str())
                 .collect(),
@@ -382,6 +382,7 @@ impl Runner {
                 filtered: false,
             })
             .collect();
+        self.coming_back = metas.len() as u64;
         let key = open.unpark(order.key, order.records);
         self.step(Input::Unpark { shard, key, dropped: order.dropped, records: &metas });
     }
@@ -408,6 +409,11 @@ impl Runner {
         match fact {
             Fact::Succeeded { batch, .. } => drop(self.responses.remove(batch)),
             Fact::UnparkEnded { shard, key, done, .. } => self.unpark_ended(*shard, *key, *done),
+            Fact::UnparkRefused { shard, .. } => {
+                if let Some(open) = self.shards.get_mut(*shard) {
+                    open.unpark_refused(self.coming_back);
+                }
+            }
             Fact::Invoking { shard, age_ms: Some(age_ms), .. } => {
                 if let Some(open) = self.shards.get_mut(*shard) {
                     open.iterator_age_ms = Some(*age_ms);

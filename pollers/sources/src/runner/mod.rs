@@ -77,6 +77,8 @@ pub(crate) struct Runner {
     sent: HashMap<BatchId, Sent>,
     /// Orders for shards that are not open yet.
     unparks: Vec<UnparkOrder>,
+    /// Records of the newest order to unpark.
+    coming_back: u64,
     /// Of batches that failed and are not over.
     responses: BTreeMap<BatchId, Response>,
     /// Emptied within every step; kept for its capacity.
@@ -112,6 +114,7 @@ impl Runner {
             units: Units::default(),
             sent: HashMap::new(),
             unparks: Vec::new(),
+            coming_back: 0,
             responses: BTreeMap::new(),
             effects: Vec::new(),
             next_keyless: 0,

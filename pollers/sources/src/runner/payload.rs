@@ -5,6 +5,7 @@ use bytes::{Bytes, BytesMut};
 use trine_poll_engine::WindowPart;
 
 use crate::source::Envelope;
+use crate::timestamp::rfc3339;
 
 /// What the event says of its tumbling window (LS 4.6).
 #[derive(Clone, Debug)]
@@ -62,31 +63,12 @@ fn members(window: &WindowMembers) -> String {
 }
 
 /// `2020-07-30T17:00:00Z`, with milliseconds only where there are some.
-pub(super) fn timestamp(millis: u64) -> String {
-    let seconds = millis / 1_000;
-    let (days, second) = (seconds / 86_400, seconds % 86_400);
-    let (year, month, day) = civil(days);
-    let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
-    let fraction = match millis % 1_000 {
-        0 => String::new(),
-        fraction => format!(".{fraction:03}"),
-    };
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}{fraction}Z")
-}
-
-/// Year, month and day of a number of days since the Unix epoch, in the Gregorian calendar.
-const fn civil(days: u64) -> (u64, u64, u64) {
-    // Years begin in March here, so that a leap day is the last of its year.
-    let shifted = days + 719_468;
-    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-    let year = era * 400 + year_of_era + if month <= 2 { 1 } else { 0 };
-    (year, month, day)
+fn timestamp(at_ms: u64) -> String {
+    let text = rfc3339(i64::try_from(at_ms).unwrap_or(i64::MAX));
+    match text.strip_suffix(".000Z") {
+        Some(seconds) => format!("{seconds}Z"),
+        None => text,
+    }
 }
 
 #[cfg(test)]
@@ -123,12 +105,5 @@ mod tests {
             "shardId": "shardId-0", "eventSourceARN": "arn:\"x\"", "isFinalInvokeForWindow": true, "isWindowTerminatedEarly": false,
         });
         assert_eq!(event, expected);
-    }
-
-    #[test]
-    fn days_become_dates() {
-        assert_eq!(timestamp(0), "1970-01-01T00:00:00Z");
-        assert_eq!(timestamp(951_782_400_000), "2000-02-29T00:00:00Z");
-        assert_eq!(timestamp(4_102_444_799_999), "2099-12-31T23:59:59.999Z");
     }
 }

@@ -30,8 +30,11 @@ pub(super) struct Shard {
     /// Records that were read and are not over, in order; the first one has the sequence `first`.
     held: VecDeque<Record>,
     first: u64,
-    /// By key: what came back from the park.
-    parked: HashMap<Key, Lane>,
+    /// What came back from the park and is not over, of all keys, by the sequence that it has there.
+    unparked: BTreeMap<u64, Unparked>,
+    next_unparked: u64,
+    /// The bytes of the keys that came back.
+    keys: HashMap<Key, Bytes>,
     /// What the function answered last for the tumbling window that is open, a JSON text.
     pub(super) window_state: Bytes,
     /// Records that the source has beyond what was read.
@@ -43,12 +46,11 @@ pub(super) struct Shard {
     pub(super) released: Option<tokio::sync::oneshot::Sender<()>>,
 }
 
-/// A parked key whose records come back.
-#[derive(Debug, Default)]
-struct Lane {
-    key: Bytes,
-    first: u64,
-    records: VecDeque<ParkedRecord>,
+/// A record that came back from the park.
+#[derive(Debug)]
+struct Unparked {
+    key: Key,
+    record: ParkedRecord,
 }
 
 impl Shards {
@@ -103,7 +105,9 @@ impl Shard {
             wanted: None,
             held: VecDeque::new(),
             first: 0,
-            parked: HashMap::new(),
+            unparked: BTreeMap::new(),
+            next_unparked: 0,
+            keys: HashMap::new(),
             window_state: Bytes::new(),
             lag_records: None,
             settled: None,
@@ -159,39 +163,43 @@ impl Shard {
     /// Takes records that came back from the park of a key.
     pub(super) fn unpark(&mut self, key: Bytes, records: Vec<ParkedRecord>) -> Key {
         let number = number(&key);
-        let lane = self.parked.entry(number).or_default();
-        lane.key = key;
-        lane.records.extend(records);
+        self.keys.insert(number, key);
+        for record in records {
+            self.unparked.insert(self.next_unparked, Unparked { key: number, record });
+            self.next_unparked += 1;
+        }
         number
     }
 
-    pub(super) fn parked_records(&self, key: Key, records: &Records) -> Vec<&ParkedRecord> {
-        let Some(lane) = self.parked.get(&key) else { return Vec::new() };
-        let at = |sequence: Sequence| {
-            lane.records.get(usize::try_from(sequence.0.checked_sub(lane.first)?).ok()?)
-        };
+    /// The engine took none of the last `count` records: they have no place in its order.
+    pub(super) fn unpark_refused(&mut self, count: u64) {
+        self.next_unparked -= count;
+        drop(self.unparked.split_off(&self.next_unparked));
+    }
+
+    pub(super) fn parked_records(&self, records: &Records) -> Vec<&ParkedRecord> {
+        let at =
+            |sequence: Sequence| self.unparked.get(&sequence.0).map(|unparked| &unparked.record);
         records.iter().filter_map(at).collect()
     }
 
     pub(super) fn parked_key(&self, key: Key) -> Bytes {
-        self.parked.get(&key).map(|lane| lane.key.clone()).unwrap_or_default()
+        self.keys.get(&key).cloned().unwrap_or_default()
     }
 
-    /// The oldest records that came back have ended.
+    /// The oldest `count` records of the key that came back have ended.
     pub(super) fn unpark_settled(&mut self, key: Key, count: u64) {
-        if let Some(lane) = self.parked.get_mut(&key) {
-            let gone = usize::try_from(count).unwrap_or(usize::MAX).min(lane.records.len());
-            lane.records.drain(..gone);
-            lane.first += gone as u64;
+        let of_key = self.unparked.iter().filter(|(_, unparked)| unparked.key == key);
+        let count = usize::try_from(count).unwrap_or(usize::MAX);
+        let gone: Vec<u64> = of_key.map(|(sequence, _)| *sequence).take(count).collect();
+        for sequence in gone {
+            self.unparked.remove(&sequence);
         }
     }
 
-    /// What came back and did not end stays parked at the broker.
+    /// What came back of the key and did not end stays parked at the broker.
     pub(super) fn unpark_ended(&mut self, key: Key) {
-        if let Some(lane) = self.parked.get_mut(&key) {
-            lane.first += lane.records.len() as u64;
-            lane.records.clear();
-        }
+        self.unparked.retain(|_, unparked| unparked.key != key);
     }
 }
 

@@ -7,10 +7,11 @@ use std::time::Duration;
 use aws_sdk_sqs::types::Message;
 use futures_util::future::join_all;
 use tokio::sync::{Mutex, oneshot};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::sleep_until;
 
 use super::queue::{Answer, BATCH_MAX, Queue};
 use super::settle::settle;
+use crate::clock::Clock;
 use crate::{
     Notice, Position, Reader, Received, Record, Settled, SourceError, Unit, Verdict, Want,
 };
@@ -18,9 +19,9 @@ use crate::{
 /// Most receives at a time: 200 messages a round.
 const CALLS_MAX: usize = 20;
 /// How often the queue is asked how many messages wait in it.
-const LAG_EVERY: Duration = Duration::from_secs(15);
+const LAG_EVERY_MS: u64 = 15_000;
 /// How long a queue is left alone that wants to be asked less often.
-const THROTTLE_WAIT: Duration = Duration::from_secs(1);
+const THROTTLE_WAIT_MS: u64 = 1_000;
 
 /// Reads one queue.
 pub(super) struct QueueReader {
@@ -29,8 +30,8 @@ pub(super) struct QueueReader {
 }
 
 /// What is known of the queue from the last receives.
-#[derive(Default)]
 struct Pace {
+    clock: Clock,
     /// The last receive brought as much as it asked for: the next one asks for all at once, and does not wait.
     full: AtomicBool,
     lag: Mutex<Lag>,
@@ -38,13 +39,15 @@ struct Pace {
 
 #[derive(Default)]
 struct Lag {
-    asked: Option<Instant>,
+    /// By the clock; 0 if it never was.
+    asked_ms: u64,
     records: Option<u64>,
 }
 
 impl QueueReader {
     pub(super) fn new(queue: Arc<Queue>) -> Self {
-        Self { queue, pace: Arc::default() }
+        let (full, lag) = (AtomicBool::new(false), Mutex::default());
+        Self { queue, pace: Arc::new(Pace { clock: Clock::start(), full, lag }) }
     }
 }
 
@@ -88,14 +91,17 @@ async fn receive(
     tell: &Tell,
 ) -> Result<Received, SourceError> {
     let lag_records = pace.lag(queue).await;
-    let until = Instant::now() + want.wait;
+    let clock = pace.clock;
+    let wait_ms = u64::try_from(want.wait.as_millis()).unwrap_or(u64::MAX);
+    let until_ms = clock.now_ms().saturating_add(wait_ms);
     let mut taken = Taken::new(want);
     loop {
         let full = pace.full.load(Ordering::Relaxed);
         let round = if full || !taken.records.is_empty() {
             several(queue, taken.left()).await
         } else {
-            one(queue, taken.left(), until.duration_since(Instant::now())).await
+            let left_ms = until_ms.saturating_sub(clock.now_ms());
+            one(queue, taken.left(), Duration::from_millis(left_ms)).await
         };
         let round = match round {
             // What came before is not lost for it; the next receive meets the same.
@@ -106,12 +112,13 @@ async fn receive(
         pace.full.store(round.full, Ordering::Relaxed);
         taken.notices.extend(round.throttled.map(|message| Notice { message, gap: false }));
         let more = round.full && taken.left() > 0 && taken.bytes < want.bytes_max;
-        let over = tell.is_closed() || Instant::now() >= until;
+        let over = tell.is_closed() || clock.now_ms() >= until_ms;
         if (!taken.records.is_empty() && !more) || over {
             break;
         }
         if !taken.notices.is_empty() {
-            sleep_until(until.min(Instant::now() + THROTTLE_WAIT)).await;
+            let again_ms = until_ms.min(clock.now_ms() + THROTTLE_WAIT_MS);
+            sleep_until(clock.at(again_ms)).await;
         }
     }
     let Taken { records, notices, .. } = taken;
@@ -195,13 +202,14 @@ impl Taken {
 }
 
 impl Pace {
-    /// Messages that waited in the queue, as of at most [`LAG_EVERY`] ago.
+    /// Messages that waited in the queue, as of at most [`LAG_EVERY_MS`] ago.
     async fn lag(&self, queue: &Queue) -> Option<u64> {
         let mut lag = self.lag.lock().await;
-        if lag.asked.is_none_or(|asked| asked.elapsed() >= LAG_EVERY) {
+        let now_ms = self.clock.now_ms();
+        if now_ms >= lag.asked_ms + LAG_EVERY_MS {
             // What is wrong with the queue is told by the receive that follows; a number is not worth a connection.
             lag.records = queue.waiting().await.unwrap_or(None);
-            lag.asked = Some(Instant::now());
+            lag.asked_ms = now_ms;
         }
         lag.records
     }

@@ -6,14 +6,12 @@
 mod aws;
 #[cfg(any(feature = "nats", feature = "redis"))]
 mod by_hand;
-#[cfg(feature = "dynamodb-streams")]
-mod dynamodb_streams;
 #[cfg(feature = "file")]
 mod file;
 #[cfg(feature = "kafka")]
 mod kafka;
-#[cfg(feature = "kinesis")]
-mod kinesis;
+#[cfg(any(feature = "rabbitmq", feature = "activemq"))]
+mod mq;
 #[cfg(feature = "nats")]
 mod nats;
 #[cfg(any(feature = "nats", feature = "redis"))]
@@ -21,5 +19,3 @@ mod proxy;
 #[cfg(feature = "redis")]
 mod redis;
 mod skip;
-#[cfg(feature = "sqs")]
-mod sqs;

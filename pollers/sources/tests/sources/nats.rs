@@ -336,6 +336,46 @@ async fn what_was_lost_on_the_way_comes_again_before_what_is_new() {
 }
 
 #[tokio::test]
+async fn connection_after_connection_that_is_cut_keeps_the_order_of_each_subject() {
+    let Some(mut world) = World::new().await else { return };
+    let proxy = Proxy::to(world.server.address).await;
+    world.source.urls = vec![format!("nats://{}", proxy.address)];
+    let connector = world.connector(Start::TrimHorizon);
+    let (mut came, mut unsettled) = (Vec::new(), 0);
+    for round in 0..6 {
+        for number in 0..50 {
+            world.publish(&format!("orders.{}", number % 5), &format!("{round}/{number}")).await;
+        }
+        let hand = Hand::open(&connector).await;
+        let records = hand.receive(20).await;
+        hand.settle(&records[..12], Verdict::Done).await;
+        came.extend(records);
+        unsettled += 8;
+        proxy.set(Mode::LoseAnswers);
+        let reader = Arc::clone(&hand.opened.reader);
+        let receiving = tokio::spawn(async move { reader.receive(WANT).await });
+        until("the server to have sent some", async || {
+            world.info().await.num_ack_pending > unsettled
+        })
+        .await;
+        proxy.set(Mode::Cut);
+        receiving.await.expect("no panic").expect_err("it was cut");
+        proxy.set(Mode::Pass);
+    }
+    let hand = Hand::open(&connector).await;
+    came.extend(hand.receive(300 - came.len()).await);
+    let mut last = std::collections::BTreeMap::new();
+    for record in &came {
+        let sequence: u64 = record.identifier.parse().expect("a number");
+        let before = last.insert(record.key.clone(), sequence);
+        assert!(before.is_none_or(|before| before < sequence), "{before:?} before {sequence}");
+    }
+    hand.settle(&came, Verdict::Done).await;
+    let info = world.info().await;
+    assert_eq!((info.num_ack_pending, info.ack_floor.stream_sequence), (0, 300));
+}
+
+#[tokio::test]
 async fn a_restarted_server_is_read_on_and_takes_what_is_in_hand() {
     let Some(mut world) = World::new().await else { return };
     let connector = world.connector(Start::TrimHorizon);
@@ -449,6 +489,24 @@ async fn nothing_comes_while_too_much_is_out_and_the_lag_is_not_called_none() {
     assert_eq!((full.records.len(), full.lag_records), (0, None));
     hand.settle(&records, Verdict::Done).await;
     assert_eq!(numbers(&hand.receive(2).await), [2, 3]);
+}
+
+#[tokio::test]
+async fn what_was_settled_together_is_settled_when_the_call_ends() {
+    let Some(world) = World::new().await else { return };
+    let numbers = 3_000;
+    for number in 0..numbers {
+        // That it is stored is seen below.
+        let sent = world.context.publish("orders.a", number.to_string().into()).await;
+        drop(sent.expect("sent"));
+    }
+    let hand = Hand::open(&world.connector(Start::TrimHorizon)).await;
+    let records = hand.receive(numbers).await;
+    hand.settle(&records, Verdict::Held).await;
+    assert_eq!(world.info().await.num_ack_pending, numbers);
+    hand.settle(&records, Verdict::Done).await;
+    let info = world.info().await;
+    assert_eq!((info.num_ack_pending, info.ack_floor.stream_sequence), (0, numbers as u64));
 }
 
 async fn seek(connector: &Arc<dyn Connect>, to: SeekTo, preview: bool) -> Sought {

@@ -342,6 +342,38 @@ async fn what_was_lost_on_the_way_comes_again_before_what_is_new() {
 }
 
 #[tokio::test]
+async fn connection_after_connection_that_is_cut_keeps_the_order_of_the_stream() {
+    let Some(mut world) = World::new().await else { return };
+    let proxy = Proxy::to(world.address).await;
+    world.source.url = format!("redis://{}", proxy.address);
+    let connector = world.connector(Start::TrimHorizon);
+    let (mut came, mut unsettled) = (Vec::new(), 0);
+    for round in 0..6 {
+        world.add_numbers(round * 50..round * 50 + 50).await;
+        let hand = Hand::open(&connector).await;
+        let records = hand.receive(20).await;
+        hand.settle(&records[..12], Verdict::Done).await;
+        came.extend(records);
+        unsettled += 8;
+        let reader = Arc::clone(&hand.opened.reader);
+        proxy.set(Mode::LoseAnswers);
+        let receiving = tokio::spawn(async move { reader.receive(WANT).await });
+        until("the server to have sent some", async || {
+            receiving.is_finished() || world.pending("trine-m").await > unsettled
+        })
+        .await;
+        proxy.set(Mode::Cut);
+        receiving.await.expect("no panic").expect_err("it was cut");
+        proxy.set(Mode::Pass);
+    }
+    let hand = Hand::open(&connector).await;
+    came.extend(hand.receive(300 - came.len()).await);
+    assert_eq!(numbers(&came), (0..300).collect::<Vec<_>>());
+    hand.settle(&came, Verdict::Done).await;
+    assert_eq!(world.pending("trine-m").await, 0);
+}
+
+#[tokio::test]
 async fn a_server_restarted_with_its_data_is_read_on() {
     let Some(mut server) = Server::start(&["--appendonly", "yes", "--appendfsync", "always"]).await
     else {

@@ -8,7 +8,7 @@ use crate::connection::Connection;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::view::base64;
-use crate::view::mapping::{ParkedKeyView, ParkedView, UnparkedView};
+use crate::view::mapping::parked::{ParkedKeyView, ParkedView, UnparkedView};
 
 /// Keys asked for at a time.
 const PAGE_SIZE_MAX: u32 = 1000;
@@ -24,17 +24,17 @@ pub(crate) struct ParkedArguments {
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-#[group(id = "which", required = true, multiple = false, args = ["key", "key_base64"])]
+#[command(group = clap::ArgGroup::new("which").required(true).multiple(false))]
 pub(crate) struct UnparkArguments {
     /// Id of the mapping.
     id: String,
     /// Shard in which the key was parked.
     shard: String,
     /// The key, if it is text.
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, group = "which", value_name = "TEXT")]
     key: Option<String>,
     /// The key, in base64.
-    #[arg(long, value_name = "BASE64")]
+    #[arg(long, group = "which", value_name = "BASE64")]
     key_base64: Option<String>,
     /// Drop the first record, the one that failed, and send the rest.
     #[arg(long)]

@@ -13,21 +13,21 @@ use crate::view::mapping::SeekView;
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-#[group(id = "to", required = true, multiple = false, args = ["to_position", "to_time", "to_start", "to_end"])]
+#[command(group = clap::ArgGroup::new("to").required(true).multiple(false))]
 pub(crate) struct SeekArguments {
     /// Id of the mapping.
     id: String,
     /// Read on with this record: an offset, a sequence number or an entry id, as describe shows it.
-    #[arg(long, value_name = "POSITION")]
+    #[arg(long, group = "to", value_name = "POSITION")]
     to_position: Option<String>,
     /// Read on with the first record at or after this time: 2026-01-31T23:59:59Z, or milliseconds since the Unix epoch.
-    #[arg(long, value_name = "TIME", value_parser = instant::parse)]
+    #[arg(long, group = "to", value_name = "TIME", value_parser = instant::parse)]
     to_time: Option<i64>,
     /// Read on with the oldest record that is there.
-    #[arg(long)]
+    #[arg(long, group = "to")]
     to_start: bool,
     /// Read on with what comes from now on.
-    #[arg(long)]
+    #[arg(long, group = "to")]
     to_end: bool,
     /// Only this shard.
     #[arg(long, value_name = "SHARD", default_value = "", hide_default_value = true)]

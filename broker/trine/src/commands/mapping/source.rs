@@ -9,42 +9,41 @@ use crate::failure::Failure;
 /// What is read: one of the kinds, with what belongs to it.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Source")]
-#[group(id = "kind", required = true, multiple = false,
-    args = ["kafka", "sqs", "kinesis", "dynamodb_streams", "rabbitmq", "activemq", "nats", "redis", "file", "custom"])]
+#[command(group = clap::ArgGroup::new("kind").required(true).multiple(false))]
 pub(super) struct SourceArguments {
     /// A Kafka topic: bootstrap servers HOST:PORT, with commas between; needs --topic.
-    #[arg(long, value_name = "BOOTSTRAP", value_delimiter = ',')]
+    #[arg(long, group = "kind", value_name = "BOOTSTRAP", value_delimiter = ',')]
     kafka: Vec<String>,
     /// An SQS queue, standard or FIFO.
-    #[arg(long, value_name = "ARN")]
+    #[arg(long, group = "kind", value_name = "ARN")]
     sqs: Option<String>,
     /// A Kinesis stream.
-    #[arg(long, value_name = "ARN")]
+    #[arg(long, group = "kind", value_name = "ARN")]
     kinesis: Option<String>,
     /// The stream of a DynamoDB table.
-    #[arg(long, value_name = "ARN")]
+    #[arg(long, group = "kind", value_name = "ARN")]
     dynamodb_streams: Option<String>,
     /// A RabbitMQ queue, amqp://HOST:PORT; needs --queue.
-    #[arg(long, value_name = "URL")]
+    #[arg(long, group = "kind", value_name = "URL")]
     rabbitmq: Option<String>,
     /// An ActiveMQ queue, stomp://HOST:PORT; needs --queue.
-    #[arg(long, value_name = "URL")]
+    #[arg(long, group = "kind", value_name = "URL")]
     activemq: Option<String>,
     /// A JetStream stream: servers nats://HOST:PORT, with commas between; needs --stream.
-    #[arg(long, value_name = "URL", value_delimiter = ',')]
+    #[arg(long, group = "kind", value_name = "URL", value_delimiter = ',')]
     nats: Vec<String>,
     /// A Redis stream, redis://HOST:PORT/DB; needs --stream.
-    #[arg(long, value_name = "URL")]
+    #[arg(long, group = "kind", value_name = "URL")]
     redis: Option<String>,
     /// The lines of a file on the poller's machine.
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, group = "kind", value_name = "PATH")]
     file: Option<String>,
     /// What an adapter of your own reads: the kind that it offers; needs --configuration.
-    #[arg(long, value_name = "KIND")]
+    #[arg(long, group = "kind", value_name = "KIND")]
     custom: Option<String>,
 
     /// Topic of --kafka.
-    #[arg(long, value_name = "TOPIC", requires = "kafka")]
+    #[arg(long, value_name = "TOPIC")]
     topic: Option<String>,
     /// Queue of --rabbitmq or --activemq.
     #[arg(long, value_name = "QUEUE")]
@@ -53,7 +52,7 @@ pub(super) struct SourceArguments {
     #[arg(long, value_name = "STREAM")]
     stream: Option<String>,
     /// JSON object for the adapter of --custom.
-    #[arg(long, value_name = "JSON", requires = "custom")]
+    #[arg(long, value_name = "JSON")]
     configuration: Option<String>,
     /// Consumer group of --kafka or --redis, durable name of --nats [default: made from the mapping's id].
     #[arg(long, value_name = "NAME")]
@@ -62,7 +61,7 @@ pub(super) struct SourceArguments {
     #[arg(long, value_name = "SUBJECT")]
     subject: Vec<String>,
     /// Virtual host of --rabbitmq [default: /].
-    #[arg(long, value_name = "NAME", requires = "rabbitmq")]
+    #[arg(long, value_name = "NAME")]
     virtual_host: Option<String>,
     /// Where an AWS source is reached [default: AWS itself].
     #[arg(long, value_name = "URL")]
@@ -71,19 +70,19 @@ pub(super) struct SourceArguments {
     #[arg(long, value_name = "REGION")]
     region: Option<String>,
     /// URL of --sqs, for servers that want it [default: asked for].
-    #[arg(long, value_name = "URL", requires = "sqs")]
+    #[arg(long, value_name = "URL")]
     queue_url: Option<String>,
     /// ARN that events name as their source, for --kafka (as of MSK), --rabbitmq and --activemq.
     #[arg(long, value_name = "ARN")]
     event_source_arn: Option<String>,
     /// plaintext, ssl, sasl_plaintext or sasl_ssl, for --kafka [default: plaintext].
-    #[arg(long, value_name = "PROTOCOL", requires = "kafka")]
+    #[arg(long, value_name = "PROTOCOL")]
     security_protocol: Option<String>,
     /// PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512, for --kafka [default: none].
-    #[arg(long, value_name = "MECHANISM", requires = "kafka")]
+    #[arg(long, value_name = "MECHANISM")]
     sasl_mechanism: Option<String>,
     /// PEM file on the poller's machine, for --kafka [default: the system's].
-    #[arg(long, value_name = "PATH", requires = "kafka")]
+    #[arg(long, value_name = "PATH")]
     ca_file: Option<String>,
     /// User to log in as.
     #[arg(long, value_name = "NAME")]
@@ -174,7 +173,15 @@ impl SourceArguments {
         let mq = self.rabbitmq.is_some() || self.activemq.is_some();
         let (kafka, nats) = (!self.kafka.is_empty(), !self.nats.is_empty());
         let redis = self.redis.is_some();
+        let (custom, sqs) = (self.custom.is_some(), self.sqs.is_some());
         for (given, belongs, option, kinds) in [
+            (self.topic.is_some(), kafka, "topic", "--kafka"),
+            (self.security_protocol.is_some(), kafka, "security-protocol", "--kafka"),
+            (self.sasl_mechanism.is_some(), kafka, "sasl-mechanism", "--kafka"),
+            (self.ca_file.is_some(), kafka, "ca-file", "--kafka"),
+            (self.configuration.is_some(), custom, "configuration", "--custom"),
+            (self.virtual_host.is_some(), self.rabbitmq.is_some(), "virtual-host", "--rabbitmq"),
+            (self.queue_url.is_some(), sqs, "queue-url", "--sqs"),
             (self.queue.is_some(), mq, "queue", "--rabbitmq or --activemq"),
             (self.stream.is_some(), nats || redis, "stream", "--nats or --redis"),
             (self.group.is_some(), kafka || nats || redis, "group", "--kafka, --nats or --redis"),

@@ -3,16 +3,18 @@
 use std::cmp::Ordering;
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::Mutex;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::sleep_until;
 use trine_poll_engine::BATCH_BYTES_MAX;
 
 use super::cursor::compare;
 use super::pace::Went;
 use super::source::Shards;
 use super::{Api, Cursor, Portion, Refusal};
+use crate::clock::Clock;
 use crate::{
     Content, Envelope, Notice, Position, Reader, Received, Record, Settled, ShardName, SourceError,
     Unit, Want,
@@ -29,6 +31,7 @@ pub(crate) struct ShardReader<A: Api> {
     api: Arc<A>,
     shard: ShardName,
     shards: Arc<Shards>,
+    clock: Clock,
     state: Mutex<State<A::Raw>>,
 }
 
@@ -47,7 +50,8 @@ struct State<R> {
     /// There is nothing behind `ahead`, as far as the last read knows.
     at_tip: bool,
     ended: bool,
-    read_next: Instant,
+    /// By the reader's clock.
+    read_next_ms: u64,
     notices: Vec<Notice>,
 }
 
@@ -73,28 +77,28 @@ impl<A: Api> ShardReader<A> {
             made: None,
             at_tip: false,
             ended: false,
-            read_next: Instant::now(),
+            read_next_ms: 0,
             notices: Vec::new(),
         };
-        Self { api, shard, shards, state: Mutex::new(state) }
+        Self { api, shard, shards, clock: Clock::start(), state: Mutex::new(state) }
     }
 
     async fn next(&self, want: Want) -> Result<Received, SourceError> {
-        let until = Instant::now() + want.wait;
+        let until_ms = self.clock.now_ms().saturating_add(millis(want.wait));
         let mut state = self.state.lock().await;
         loop {
             let some = state.made.is_some() || !state.ahead.is_empty();
             if some || state.ended || !state.notices.is_empty() {
                 return Ok(self.give(&mut state, want));
             }
-            if state.read_next > until {
-                sleep_until(until).await;
+            if state.read_next_ms > until_ms {
+                sleep_until(self.clock.at(until_ms)).await;
                 return Ok(self.give(&mut state, want));
             }
-            sleep_until(state.read_next).await;
+            sleep_until(self.clock.at(state.read_next_ms)).await;
             let limit = want.records_max.max(READ_RECORDS_MIN).min(A::READ_RECORDS_MAX);
             self.read(&mut state, limit).await?;
-            if Instant::now() >= until {
+            if self.clock.now_ms() >= until_ms {
                 return Ok(self.give(&mut state, want));
             }
         }
@@ -102,10 +106,10 @@ impl<A: Api> ShardReader<A> {
 
     /// One read. Changes nothing before it is answered, so that it may be given up.
     async fn read(&self, state: &mut State<A::Raw>, limit: u32) -> Result<(), SourceError> {
-        let asked = Instant::now();
-        let rest = |went| asked + A::PACE.rest(went);
+        let asked_ms = self.clock.now_ms();
+        let rest_ms = |went| asked_ms + millis(A::PACE.rest(went));
         let Some(iterator) = self.iterator(state).await? else {
-            state.read_next = rest(Went::Throttled);
+            state.read_next_ms = rest_ms(Went::Throttled);
             return Ok(());
         };
         match self.api.read(&iterator, limit).await {
@@ -113,17 +117,17 @@ impl<A: Api> ShardReader<A> {
                 let brought = portion.raw.len();
                 let limit = usize::try_from(limit).unwrap_or(usize::MAX);
                 let went = Went::of(limit, brought, portion.more);
-                state.read_next = rest(went);
+                state.read_next_ms = rest_ms(went);
                 state.at_tip = matches!(went, Went::All | Went::Nothing);
                 state.add::<A>(portion);
             }
             Err(Refusal::Throttled) => {
                 state.iterator = Some(iterator);
-                state.read_next = rest(Went::Throttled);
+                state.read_next_ms = rest_ms(Went::Throttled);
             }
             Err(Refusal::Expired) => {
                 // Not at once: an iterator that is born expired would be asked for without end.
-                state.read_next = rest(Went::All);
+                state.read_next_ms = rest_ms(Went::All);
                 state.iterator = None;
                 state.unchecked = true;
             }
@@ -237,6 +241,10 @@ impl<R> State<R> {
         let old = |raw: &R| since.is_some_and(|since| is_older(A::arrived_at_ms(raw), since));
         self.ahead.extend(portion.raw.into_iter().filter(|raw| !old(raw)));
     }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Whether something arrived before `since`. Dates are rounded down: what may have arrived later is not older.

@@ -1,26 +1,29 @@
 //! One connection to a stream: opens shards as they may be read, and looks for new ones.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::sleep_until;
 
 use super::reader::ShardReader;
 use super::topology::Topology;
 use super::{Api, Cursor, Refusal};
+use crate::clock::Clock;
 use crate::{Change, Envelope, Notice, Opened, Reader, ShardName, Source, SourceError, Unit};
 
 /// How often the stream is asked for its shards, beside each time that one ends.
-const LIST_EVERY: Duration = Duration::from_secs(60);
+const LIST_EVERY_MS: u64 = 60_000;
 
 /// One connection.
 pub(crate) struct StreamSource<A: Api> {
     api: Arc<A>,
     shards: Arc<Shards>,
     ready: Mutex<VecDeque<Change>>,
-    list_next: Mutex<Instant>,
+    clock: Clock,
+    /// By this clock.
+    list_next_ms: AtomicU64,
 }
 
 /// What a connection and its readers share.
@@ -63,12 +66,9 @@ impl<A: Api> StreamSource<A> {
         shards: Arc<Shards>,
         ready: Vec<(ShardName, Cursor, Option<String>)>,
     ) -> Self {
-        let source = Self {
-            api,
-            shards,
-            ready: Mutex::default(),
-            list_next: Mutex::new(Instant::now() + LIST_EVERY),
-        };
+        let clock = Clock::start();
+        let list_next_ms = AtomicU64::new(clock.now_ms() + LIST_EVERY_MS);
+        let source = Self { api, shards, ready: Mutex::default(), clock, list_next_ms };
         let opened = ready
             .into_iter()
             .map(|(shard, cursor, iterator)| Change::Opened(source.open(shard, cursor, iterator)));
@@ -95,10 +95,6 @@ impl<A: Api> StreamSource<A> {
         self.ready.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn list_next(&self) -> MutexGuard<'_, Instant> {
-        self.list_next.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     async fn next(&self) -> Result<Change, SourceError> {
         loop {
             if let Some(change) = self.ready().pop_front() {
@@ -108,15 +104,15 @@ impl<A: Api> StreamSource<A> {
             if let Some((shard, cursor)) = next {
                 return Ok(Change::Opened(self.open(shard, cursor, None)));
             }
-            let list_next = *self.list_next();
-            if Instant::now() >= list_next {
+            let list_next_ms = self.list_next_ms.load(Ordering::Relaxed);
+            if self.clock.now_ms() >= list_next_ms {
                 self.list().await?;
                 continue;
             }
             tokio::select! {
                 // Its children may not be known yet.
-                () = self.shards.ended.notified() => *self.list_next() = Instant::now(),
-                () = sleep_until(list_next) => {}
+                () = self.shards.ended.notified() => self.list_next_ms.store(0, Ordering::Relaxed),
+                () = sleep_until(self.clock.at(list_next_ms)) => {}
             }
         }
     }
@@ -128,7 +124,7 @@ impl<A: Api> StreamSource<A> {
             Err(Refusal::Throttled) => None,
             Err(refusal) => return Err(refusal.into_error("the list of shards")),
         };
-        *self.list_next() = Instant::now() + LIST_EVERY;
+        self.list_next_ms.store(self.clock.now_ms() + LIST_EVERY_MS, Ordering::Relaxed);
         if let Some(listed) = listed {
             self.shards.topology().list(listed);
         }

@@ -24,7 +24,10 @@ fn lineage() -> Vec<Listed> {
     ]
 }
 
-fn places(places: &[(&str, Option<&str>)]) -> Places {
+/// Shards and the positions that they are read to; `None`: to their end.
+type Kept<'a> = &'a [(&'a str, Option<&'a str>)];
+
+fn places(places: Kept<'_>) -> Places {
     let place = |place: Option<&str>| match place {
         Some(position) => Place::After(Position::new(position)),
         None => Place::Ended,
@@ -61,7 +64,7 @@ fn children_open_after_all_of_their_parents() {
 
 #[test]
 fn places_decide_what_is_over_and_where_the_rest_goes_on() {
-    let cases: [(&[(&str, Option<&str>)], &[&str]); 4] = [
+    let cases: [(Kept<'_>, &[&str]); 4] = [
         (&[("0", Some("17"))], &["0 17"]),
         (&[("0", None)], &["1 trim-horizon", "2 trim-horizon"]),
         (&[("0", None), ("1", None), ("2", Some("at 5"))], &["2 at 5"]),

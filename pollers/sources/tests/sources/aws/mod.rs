@@ -1,8 +1,11 @@
 //! What the tests of AWS sources share: a hand on the services that does not go through an SDK, and names.
 
 mod api;
+mod dynamodb_streams;
+mod kinesis;
 mod proxy;
 mod reading;
+mod sqs;
 mod stub;
 
 use std::collections::BTreeMap;

@@ -60,7 +60,8 @@ async fn a_throttled_read_waits_and_is_no_error() {
     let asked = Instant::now();
     let received = opened.reader.receive(want(10, wait)).await.expect("it is no error");
     assert!(received.records.is_empty());
-    assert!(asked.elapsed() >= wait);
+    // Waits are in whole milliseconds.
+    assert!(asked.elapsed() >= wait - Duration::from_millis(2));
     let records = receive(&opened, 1).await;
     assert_eq!(records[0].position.as_str(), "7");
     assert_eq!(stub.calls("GetShardIterator").len(), 1, "the iterator is kept");
@@ -235,7 +236,7 @@ fn a_configuration_that_cannot_be_right_is_refused() {
     for (arn, says) in cases {
         let config = KinesisSource { stream_arn: arn.into(), access: None };
         let refused = trine_pollers::kinesis::connector(&config, &binding(Start::Latest));
-        let refused = refused.err().expect("refused");
+        let refused = refused.expect_err("refused");
         assert_eq!(refused.problem, Problem::Configuration);
         assert!(refused.to_string().contains(says), "{refused}");
     }

@@ -63,11 +63,11 @@ pub(crate) struct Queue {
 
 impl Queue {
     pub(crate) async fn standard(variable: &str) -> Option<Self> {
-        Some(Self::make(&server(variable)?, &unique("q"), json!({"VisibilityTimeout": "3"})).await)
+        Some(Self::make(&server(variable)?, &unique("q"), json!({"VisibilityTimeout": "4"})).await)
     }
 
     pub(crate) async fn fifo(variable: &str) -> Option<Self> {
-        let attributes = json!({"VisibilityTimeout": "3", "FifoQueue": "true"});
+        let attributes = json!({"VisibilityTimeout": "4", "FifoQueue": "true"});
         Some(Self::make(&server(variable)?, &format!("{}.fifo", unique("q")), attributes).await)
     }
 

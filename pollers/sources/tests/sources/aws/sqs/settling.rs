@@ -22,7 +22,7 @@ async fn once_only(variable: &str) -> Option<(Queue, Queue)> {
     let endpoint = server(variable)?;
     let dead = Queue::make(&endpoint, &unique("dead"), json!({})).await;
     let policy = json!({"deadLetterTargetArn": dead.arn, "maxReceiveCount": 1}).to_string();
-    let attributes = json!({"VisibilityTimeout": "2", "RedrivePolicy": policy});
+    let attributes = json!({"VisibilityTimeout": "4", "RedrivePolicy": policy});
     let queue = Queue::make(&endpoint, &unique("once"), attributes).await;
     Some((queue, dead))
 }
@@ -33,11 +33,11 @@ async fn only_what_failed_goes_to_the_dead_letter_queue(queues: Option<(Queue, Q
     queue.send("", "held").await;
     let (_source, opened) = open(&queue.connector(), Places::new()).await.expect("a queue");
     let lease = opened.lease.expect("a lease");
-    assert_eq!(lease, Duration::from_secs(2));
+    assert_eq!(lease, Duration::from_secs(4));
     let (_dead_source, dead_letters) =
         open(&dead.connector(), Places::new()).await.expect("a queue");
     let held = receive(&opened, 1).await;
-    let until = Instant::now() + lease * 4;
+    let until = Instant::now() + lease * 3;
     while Instant::now() < until {
         settle(&opened, &held, Verdict::Held).await;
         // Asking is what would count against the message, and have it moved.
@@ -46,7 +46,7 @@ async fn only_what_failed_goes_to_the_dead_letter_queue(queues: Option<(Queue, Q
     }
     assert_eq!(dead.counts().await, (0, 0));
     settle(&opened, &held, Verdict::Done).await;
-    assert_eq!(queue.counts().await, (0, 0), "it was settled after four leases");
+    assert_eq!(queue.counts().await, (0, 0), "it was settled after three leases");
     queue.send("", "failed").await;
     let failed = receive(&opened, 1).await;
     settle(&opened, &failed, Verdict::Failed).await;

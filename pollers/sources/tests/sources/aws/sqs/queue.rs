@@ -44,7 +44,8 @@ async fn a_queue_that_goes_away_is_told_and_read_again_when_it_is_back(queue: Op
     let connector = queue.connector();
     let (_source, opened) = open(&connector, Places::new()).await.expect("a queue");
     queue.api.call("DeleteQueue", json!({"QueueUrl": queue.url})).await;
-    let refused = opened.reader.receive(want(1, Duration::from_secs(1))).await.unwrap_err();
+    let refused = opened.reader.receive(want(1, Duration::from_secs(1))).await;
+    let refused = refused.expect_err("there is no queue");
     assert_eq!(refused.problem, Problem::Configuration, "{refused}");
     assert!(refused.to_string().starts_with(NO_QUEUE), "{refused}");
     let name = queue.arn.rsplit(':').next().expect("a name").to_owned();
@@ -203,7 +204,8 @@ async fn a_throttled_receive_waits_and_tells() {
     let wait = Duration::from_millis(1500);
     let asked = tokio::time::Instant::now();
     let received = opened.reader.receive(want(10, wait)).await.expect("it is no error");
-    assert!(asked.elapsed() >= wait);
+    // Waits are in whole milliseconds.
+    assert!(asked.elapsed() >= wait - Duration::from_millis(2));
     assert!(received.records.is_empty());
     assert!(received.notices[0].message.contains("OverLimit"), "{:?}", received.notices);
     assert!(stub.calls("ReceiveMessage").len() <= 4, "it is left alone for a while");
@@ -223,7 +225,7 @@ fn a_configuration_that_cannot_be_right_is_refused() {
         [arn(""), arn("q"), arn("arn:aws:sns:us-east-1:1:t"), arn("arn:aws:sqs:r:1:a/b"), url];
     for config in wrong {
         let refused = trine_pollers::sqs::connector(&config, &binding(Start::TrimHorizon));
-        assert_eq!(refused.err().expect("refused").problem, Problem::Configuration, "{config:?}");
+        assert_eq!(refused.expect_err("refused").problem, Problem::Configuration, "{config:?}");
     }
     trine_pollers::sqs::connector(&right, &binding(Start::TrimHorizon)).expect("a connector");
 }
