@@ -91,10 +91,11 @@ impl Field for KafkaField {
 impl Producer for Idempotent {
     fn send<'a>(&'a mut self, records: &'a [Record]) -> BoxFuture<'a, Result<(), Trouble>> {
         async move {
+            let producer = &self.0;
             let deliveries = records.iter().map(|record| async move {
                 let (key, text) = (record.key_text(), record.text());
                 let message = FutureRecord::to(TOPIC).key(&key).payload(&text);
-                self.0.send(message, QUEUE_WAIT).await
+                producer.send(message, QUEUE_WAIT).await
             });
             // They enter the producer's queue in the order in which they are first polled.
             try_join_all(deliveries).await.map(drop).map_err(|(e, _)| trouble("produce")(&e))

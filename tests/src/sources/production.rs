@@ -71,7 +71,7 @@ impl Writing {
         let mut next_key = (0..keys).cycle();
         let mut written = 0;
         while written < records {
-            self.room(written).await;
+            room(&self.witness, written).await;
             let count = BURST.min(records - written);
             let burst: Vec<_> = {
                 let mut ledger = self.witness.ledger();
@@ -81,13 +81,6 @@ impl Writing {
             written += count;
         }
         Ok(self.sent_again)
-    }
-
-    /// Waits until the backlog is small enough for another burst.
-    async fn room(&self, written: u64) {
-        let mut seen = self.witness.progress();
-        // The sender is ours.
-        let _ = seen.wait_for(|seen| written.saturating_sub(*seen) < BACKLOG).await;
     }
 
     async fn burst(&mut self, records: &[Record]) -> Result<(), Trouble> {
@@ -124,4 +117,11 @@ impl Writing {
         }
         sent
     }
+}
+
+/// Waits until the backlog is small enough for another burst.
+async fn room(witness: &Witness, written: u64) {
+    let mut seen = witness.progress();
+    // The sender is the witness.
+    let _ = seen.wait_for(|seen| written.saturating_sub(*seen) < BACKLOG).await;
 }

@@ -63,11 +63,11 @@ pub async fn run(plan: &Plan, tell: impl Fn(&str)) -> Result<Verdict, Trouble> {
     let setup = secrets.fold(Setup::new(), |setup, (name, value)| setup.secret(name, value));
     let broker = setup.start().await;
     let settings = FunctionSettings { timeout_seconds: Some(10), ..FunctionSettings::default() };
-    broker.client().create(FUNCTION, settings).await;
+    let client = broker.client();
+    client.create(FUNCTION, settings).await;
     let worker = witness.serve(&broker.url());
-    let mapping =
-        broker.client().create_mapping(FUNCTION, field.source(), settings_of(&*field, plan.lanes));
-    let mapping = mapping.await.id;
+    let settings = settings_of(&*field, plan.lanes);
+    let mapping = client.create_mapping(FUNCTION, field.source(), settings).await.id;
     let begun = Instant::now();
     let gate = Gate::default();
     let production = Production::begin(&field, &witness, &gate, plan.records);
