@@ -47,7 +47,10 @@ fn main() -> ExitCode {
             outages: cli.restarts,
             lanes: cli.lanes,
         };
-        match runtime.block_on(run(&plan, |said| eprintln!("  {}: {said}", kind.name()))) {
+        let tell = move |said: &str| eprintln!("  {}: {said}", kind.name());
+        let running = runtime.spawn(async move { run(&plan, tell).await });
+        // A run that ends in a panic must not take the others with it.
+        match runtime.block_on(running).unwrap_or_else(|error| Err(error.to_string())) {
             Ok(verdict) => {
                 println!("{verdict}");
                 fine &= verdict.holds();

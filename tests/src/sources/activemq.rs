@@ -8,7 +8,7 @@ use trine_proto::v1::source_config::Source;
 use trine_proto::v1::{ActiveMqSource, MappingSettings};
 
 use super::Record;
-use super::field::{Field, Order, Producer, Trouble, trouble};
+use super::field::{Field, Order, Producer, Reading, Trouble, trouble};
 
 const QUEUE: &str = "records";
 
@@ -47,8 +47,8 @@ impl Field for ActiveMqField {
         Order::None
     }
 
-    fn shards(&self) -> u32 {
-        1
+    fn reading(&self) -> Reading {
+        Reading::Queue
     }
 
     fn producer(&self) -> BoxFuture<'_, Result<Box<dyn Producer>, Trouble>> {

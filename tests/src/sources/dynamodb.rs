@@ -8,7 +8,7 @@ use trine_proto::v1::{DynamoDbStreamsSource, MappingSettings, StartingPosition};
 
 use super::Record;
 use super::aws::Aws;
-use super::field::{Field, Order, Producer, Trouble};
+use super::field::{Field, Order, Producer, Reading, Trouble};
 
 const TABLE: &str = "records";
 const KEYS: u32 = 100;
@@ -58,8 +58,8 @@ impl Field for DynamoDbField {
         Order::Key(KEYS)
     }
 
-    fn shards(&self) -> u32 {
-        1
+    fn reading(&self) -> Reading {
+        Reading::Shards(1)
     }
 
     fn producer(&self) -> BoxFuture<'_, Result<Box<dyn Producer>, Trouble>> {

@@ -15,7 +15,7 @@ pub trait Field: Send + Sync {
     /// What a mapping of it reads.
     fn source(&self) -> Source;
 
-    /// What a mapping of it needs set, beside batch size and lookahead.
+    /// What a mapping of it needs set, beside what bounds the records in flight.
     fn settings(&self) -> MappingSettings {
         MappingSettings::default()
     }
@@ -28,8 +28,8 @@ pub trait Field: Send + Sync {
     /// Which order a function may count on.
     fn order(&self) -> Order;
 
-    /// Shards that are read independently of each other.
-    fn shards(&self) -> u32;
+    /// How it is read.
+    fn reading(&self) -> Reading;
 
     /// A new producer: the one from before a restart of the server is of no use.
     fn producer(&self) -> BoxFuture<'_, Result<Box<dyn Producer>, Trouble>>;
@@ -42,6 +42,15 @@ pub trait Producer: Send {
     /// # Errors
     /// When it has not: nobody knows which of them are there.
     fn send<'a>(&'a mut self, records: &'a [Record]) -> BoxFuture<'a, Result<(), Trouble>>;
+}
+
+/// How a field is read, and so what bounds the records in flight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reading {
+    /// So many shards, each for itself, never far beyond its checkpoint.
+    Shards(u32),
+    /// Each record for itself, so many batches at a time.
+    Queue,
 }
 
 /// Which order a function may count on.

@@ -10,7 +10,7 @@ use trine_proto::v1::FileSource;
 use trine_proto::v1::source_config::Source;
 
 use super::Record;
-use super::field::{Field, Order, Producer, Trouble, trouble};
+use super::field::{Field, Order, Producer, Reading, Trouble, trouble};
 
 #[derive(Debug)]
 pub(super) struct FileField(PathBuf);
@@ -46,8 +46,8 @@ impl Field for FileField {
         Order::All
     }
 
-    fn shards(&self) -> u32 {
-        1
+    fn reading(&self) -> Reading {
+        Reading::Shards(1)
     }
 
     fn producer(&self) -> BoxFuture<'_, Result<Box<dyn Producer>, Trouble>> {

@@ -12,7 +12,7 @@ use trine_proto::v1::source_config::Source;
 use trine_proto::v1::{KafkaSource, MappingSettings, StartingPosition};
 
 use super::Record;
-use super::field::{Field, Order, Producer, Trouble, trouble};
+use super::field::{Field, Order, Producer, Reading, Trouble, trouble};
 
 const TOPIC: &str = "records";
 const PARTITIONS: u32 = 4;
@@ -72,8 +72,8 @@ impl Field for KafkaField {
         Order::Key(KEYS)
     }
 
-    fn shards(&self) -> u32 {
-        PARTITIONS
+    fn reading(&self) -> Reading {
+        Reading::Shards(PARTITIONS)
     }
 
     fn producer(&self) -> BoxFuture<'_, Result<Box<dyn Producer>, Trouble>> {

@@ -10,7 +10,7 @@ use trine_proto::v1::{KinesisSource, MappingSettings, StartingPosition};
 
 use super::Record;
 use super::aws::Aws;
-use super::field::{Field, Order, Producer, Trouble};
+use super::field::{Field, Order, Producer, Reading, Trouble};
 use crate::fixture::LIMIT;
 use crate::fixture::wait::until;
 
@@ -61,8 +61,8 @@ impl Field for KinesisField {
         Order::Key(KEYS)
     }
 
-    fn shards(&self) -> u32 {
-        SHARDS
+    fn reading(&self) -> Reading {
+        Reading::Shards(SHARDS)
     }
 
     fn producer(&self) -> BoxFuture<'_, Result<Box<dyn Producer>, Trouble>> {

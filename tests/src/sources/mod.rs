@@ -22,7 +22,7 @@ mod stage;
 mod verdict;
 mod witness;
 
-pub use field::{Field, Order, Producer};
+pub use field::{Field, Order, Producer, Reading, Trouble};
 pub use kind::Kind;
 pub use ledger::Ledger;
 pub use outage::{Ground, Outage};

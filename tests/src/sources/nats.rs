@@ -7,7 +7,7 @@ use trine_proto::v1::source_config::Source;
 use trine_proto::v1::{MappingSettings, NatsSource, StartingPosition};
 
 use super::Record;
-use super::field::{Field, Order, Producer, Trouble, trouble};
+use super::field::{Field, Order, Producer, Reading, Trouble, trouble};
 
 const STREAM: &str = "RECORDS";
 const SUBJECT: &str = "records";
@@ -56,8 +56,8 @@ impl Field for NatsField {
         Order::All
     }
 
-    fn shards(&self) -> u32 {
-        1
+    fn reading(&self) -> Reading {
+        Reading::Shards(1)
     }
 
     fn producer(&self) -> BoxFuture<'_, Result<Box<dyn Producer>, Trouble>> {

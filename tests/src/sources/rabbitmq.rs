@@ -9,7 +9,7 @@ use trine_proto::v1::source_config::Source;
 use trine_proto::v1::{MappingSettings, RabbitMqSource};
 
 use super::Record;
-use super::field::{Field, Order, Producer, Trouble, trouble};
+use super::field::{Field, Order, Producer, Reading, Trouble, trouble};
 
 const QUEUE: &str = "records";
 const USER: &str = "guest";
@@ -75,8 +75,8 @@ impl Field for RabbitMqField {
         Order::None
     }
 
-    fn shards(&self) -> u32 {
-        1
+    fn reading(&self) -> Reading {
+        Reading::Queue
     }
 
     fn producer(&self) -> BoxFuture<'_, Result<Box<dyn Producer>, Trouble>> {

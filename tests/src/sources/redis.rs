@@ -8,7 +8,7 @@ use trine_proto::v1::source_config::Source;
 use trine_proto::v1::{MappingSettings, RedisSource, StartingPosition};
 
 use super::Record;
-use super::field::{Field, Order, Producer, Trouble, trouble};
+use super::field::{Field, Order, Producer, Reading, Trouble, trouble};
 
 const STREAM: &str = "records";
 
@@ -48,8 +48,8 @@ impl Field for RedisField {
         Order::All
     }
 
-    fn shards(&self) -> u32 {
-        1
+    fn reading(&self) -> Reading {
+        Reading::Shards(1)
     }
 
     fn producer(&self) -> BoxFuture<'_, Result<Box<dyn Producer>, Trouble>> {

@@ -8,7 +8,7 @@ use trine_proto::v1::{MappingSettings, SqsSource};
 
 use super::Record;
 use super::aws::Aws;
-use super::field::{Field, Order, Producer, Trouble, trouble};
+use super::field::{Field, Order, Producer, Reading, Trouble, trouble};
 
 /// Message groups of a FIFO queue.
 const GROUPS: u32 = 64;
@@ -115,8 +115,8 @@ impl Field for SqsField {
         if self.queue.fifo { Order::Key(GROUPS) } else { Order::None }
     }
 
-    fn shards(&self) -> u32 {
-        1
+    fn reading(&self) -> Reading {
+        Reading::Queue
     }
 
     fn producer(&self) -> BoxFuture<'_, Result<Box<dyn Producer>, Trouble>> {

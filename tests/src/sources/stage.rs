@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 use trine_proto::v1::{FunctionSettings, KeyOrder, Mapping, MappingSettings};
 
-use super::field::{Field, Trouble};
+use super::field::{Field, Reading, Trouble};
 use super::production::{Gate, Production};
 use super::witness::FUNCTION;
 use super::{Ground, Kind, Order, Verdict, Witness};
@@ -18,11 +18,11 @@ use crate::fixture::folder::Folder;
 /// Records of one batch, unless the source allows fewer.
 pub const BATCH: u32 = 100;
 
-/// Records that are read beyond the checkpoint of a shard, at most: what can come again after one fault.
+/// Records that are read beyond the checkpoint of a shard, at most.
 const LOOKAHEAD: u32 = 500;
 
-/// Batches at a time over the whole mapping, if keys run in parallel.
-const LANES: u32 = 16;
+/// Batches of a queue at a time, and of a mapping whose keys run in parallel.
+const CONCURRENCY: u32 = 5;
 
 /// A run in which nothing new was seen for this long does not come to its end.
 const STALL: Duration = Duration::from_secs(120);
@@ -54,7 +54,7 @@ enum Fault {
 ///
 /// # Panics
 /// If the broker does not start.
-pub async fn run(plan: &Plan, tell: impl Fn(&str)) -> Result<Verdict, Trouble> {
+pub async fn run(plan: &Plan, tell: impl Fn(&str) + Send + Sync) -> Result<Verdict, Trouble> {
     let folder = Folder::new();
     let ground = Ground::start(plan.kind, folder.path()).await?;
     let field = Arc::clone(&ground.field);
@@ -79,14 +79,13 @@ pub async fn run(plan: &Plan, tell: impl Fn(&str)) -> Result<Verdict, Trouble> {
     drop(worker);
     let ledger = witness.ledger().clone();
     let faults = u64::from(plan.kills) + u64::from(plan.outages);
-    let in_flight = u64::from(LOOKAHEAD) * u64::from(field.shards());
     Ok(Verdict {
         plan: *plan,
         version: stage.ground.version().to_owned(),
         outage: stage.ground.outage(),
         order: field.order(),
         ledger,
-        duplicates_max: faults * in_flight + sent_again,
+        duplicates_max: faults * in_flight_max(field.reading()) + sent_again,
         sent_again,
         took,
         stalled: (!complete).then(|| activity(&left)),
@@ -96,13 +95,23 @@ pub async fn run(plan: &Plan, tell: impl Fn(&str)) -> Result<Verdict, Trouble> {
 fn settings_of(field: &dyn Field, lanes: bool) -> MappingSettings {
     let settings = field.settings();
     let lanes = lanes && matches!(field.order(), Order::Key(_));
+    let queue = field.reading() == Reading::Queue;
     MappingSettings {
         batch_size: settings.batch_size.or(Some(BATCH)),
-        lookahead_records_max: Some(LOOKAHEAD),
-        key_order: lanes.then_some(KeyOrder::Key.into()),
-        maximum_concurrency: lanes.then_some(LANES),
+        lookahead_records_max: (!queue).then_some(LOOKAHEAD),
+        maximum_concurrency: (queue || lanes).then_some(CONCURRENCY),
+        key_order: (lanes && !queue).then_some(KeyOrder::Key.into()),
         ..settings
     }
+}
+
+/// Records that one fault can make come again.
+fn in_flight_max(reading: Reading) -> u64 {
+    u64::from(match reading {
+        Reading::Shards(shards) => LOOKAHEAD * shards,
+        // As many again may have been answered and not deleted yet.
+        Reading::Queue => 2 * BATCH * CONCURRENCY,
+    })
 }
 
 /// What a mapping that does not go on says of itself.
@@ -123,7 +132,11 @@ struct Stage {
 
 impl Stage {
     /// All faults, evenly over the run, and then the rest of it. False if it got stuck.
-    async fn play(&mut self, plan: &Plan, tell: &impl Fn(&str)) -> Result<bool, Trouble> {
+    async fn play(
+        &mut self,
+        plan: &Plan,
+        tell: &(impl Fn(&str) + Send + Sync),
+    ) -> Result<bool, Trouble> {
         let faults = faults(plan);
         let parts = faults.len() as u64 + 1;
         for (fault, number) in faults.into_iter().zip(1..) {
