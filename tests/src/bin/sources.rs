@@ -2,6 +2,7 @@
 //!
 //! Exit code 0 if every run holds, 1 if one does not or a source could not be had.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -48,9 +49,9 @@ fn main() -> ExitCode {
             lanes: cli.lanes,
         };
         let tell = move |said: &str| eprintln!("  {}: {said}", kind.name());
-        let running = runtime.spawn(async move { run(&plan, tell).await });
         // A run that ends in a panic must not take the others with it.
-        match runtime.block_on(running).unwrap_or_else(|error| Err(error.to_string())) {
+        let running = catch_unwind(AssertUnwindSafe(|| runtime.block_on(run(&plan, tell))));
+        match running.unwrap_or_else(|_| Err("it ended in a panic".to_owned())) {
             Ok(verdict) => {
                 println!("{verdict}");
                 fine &= verdict.holds();

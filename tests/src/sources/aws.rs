@@ -9,6 +9,10 @@ use super::field::{Trouble, trouble};
 
 pub(super) const REGION: &str = "us-east-1";
 
+/// The stand-ins take any.
+pub(super) const CREDENTIALS: &[(&str, &str)] =
+    &[("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test")];
+
 /// One service at one address.
 #[derive(Debug, Clone)]
 pub(super) struct Aws {

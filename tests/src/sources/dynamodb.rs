@@ -7,7 +7,7 @@ use trine_proto::v1::source_config::Source;
 use trine_proto::v1::{DynamoDbStreamsSource, MappingSettings, StartingPosition};
 
 use super::Record;
-use super::aws::Aws;
+use super::aws::{Aws, CREDENTIALS};
 use super::field::{Field, Order, Producer, Reading, Trouble};
 
 const TABLE: &str = "records";
@@ -52,6 +52,10 @@ impl Field for DynamoDbField {
     fn settings(&self) -> MappingSettings {
         let start = StartingPosition::TrimHorizon.into();
         MappingSettings { starting_position: Some(start), ..MappingSettings::default() }
+    }
+
+    fn environment(&self) -> &'static [(&'static str, &'static str)] {
+        CREDENTIALS
     }
 
     fn order(&self) -> Order {

@@ -20,8 +20,8 @@ pub trait Field: Send + Sync {
         MappingSettings::default()
     }
 
-    /// Secrets that the mapping names, and what they are.
-    fn secrets(&self) -> &'static [(&'static str, &'static str)] {
+    /// Variables in the environment of its poller: secrets and credentials.
+    fn environment(&self) -> &'static [(&'static str, &'static str)] {
         &[]
     }
 

@@ -9,7 +9,7 @@ use trine_proto::v1::source_config::Source;
 use trine_proto::v1::{KinesisSource, MappingSettings, StartingPosition};
 
 use super::Record;
-use super::aws::Aws;
+use super::aws::{Aws, CREDENTIALS};
 use super::field::{Field, Order, Producer, Reading, Trouble};
 use crate::fixture::LIMIT;
 use crate::fixture::wait::until;
@@ -55,6 +55,10 @@ impl Field for KinesisField {
     fn settings(&self) -> MappingSettings {
         let start = StartingPosition::TrimHorizon.into();
         MappingSettings { starting_position: Some(start), ..MappingSettings::default() }
+    }
+
+    fn environment(&self) -> &'static [(&'static str, &'static str)] {
+        CREDENTIALS
     }
 
     fn order(&self) -> Order {

@@ -14,8 +14,9 @@ use super::field::{Field, Order, Producer, Reading, Trouble, trouble};
 const QUEUE: &str = "records";
 const USER: &str = "guest";
 
-/// The secret of the mapping; the poller finds it in its environment.
+/// The secret of the mapping, and where the poller finds it.
 const SECRET: &str = "RABBITMQ";
+const SECRET_VARIABLE: &str = "TRINE_SECRET_RABBITMQ";
 
 /// Written to the disk before it is confirmed.
 const PERSISTENT: u8 = 2;
@@ -67,8 +68,8 @@ impl Field for RabbitMqField {
         MappingSettings { batching_window_ms: Some(0), ..MappingSettings::default() }
     }
 
-    fn secrets(&self) -> &'static [(&'static str, &'static str)] {
-        &[(SECRET, USER)]
+    fn environment(&self) -> &'static [(&'static str, &'static str)] {
+        &[(SECRET_VARIABLE, USER)]
     }
 
     fn order(&self) -> Order {

@@ -7,7 +7,7 @@ use trine_proto::v1::source_config::Source;
 use trine_proto::v1::{MappingSettings, SqsSource};
 
 use super::Record;
-use super::aws::Aws;
+use super::aws::{Aws, CREDENTIALS};
 use super::field::{Field, Order, Producer, Reading, Trouble, trouble};
 
 /// Message groups of a FIFO queue.
@@ -109,6 +109,10 @@ impl Field for SqsField {
         let batch_size = Some(if self.queue.fifo { 10 } else { 100 });
         let batching_window_ms = (!self.queue.fifo).then_some(1_000);
         MappingSettings { batch_size, batching_window_ms, ..MappingSettings::default() }
+    }
+
+    fn environment(&self) -> &'static [(&'static str, &'static str)] {
+        CREDENTIALS
     }
 
     fn order(&self) -> Order {

@@ -54,13 +54,14 @@ enum Fault {
 ///
 /// # Panics
 /// If the broker does not start.
-pub async fn run(plan: &Plan, tell: impl Fn(&str) + Send + Sync) -> Result<Verdict, Trouble> {
+pub async fn run(plan: &Plan, tell: impl Fn(&str)) -> Result<Verdict, Trouble> {
     let folder = Folder::new();
     let ground = Ground::start(plan.kind, folder.path()).await?;
     let field = Arc::clone(&ground.field);
     let witness = Witness::new(field.order().keys());
-    let secrets = field.secrets().iter();
-    let setup = secrets.fold(Setup::new(), |setup, (name, value)| setup.secret(name, value));
+    let environment = field.environment().iter();
+    let setup =
+        environment.fold(Setup::new(), |setup, (name, value)| setup.environment(name, value));
     let broker = setup.start().await;
     let settings = FunctionSettings { timeout_seconds: Some(10), ..FunctionSettings::default() };
     let client = broker.client();
@@ -132,11 +133,7 @@ struct Stage {
 
 impl Stage {
     /// All faults, evenly over the run, and then the rest of it. False if it got stuck.
-    async fn play(
-        &mut self,
-        plan: &Plan,
-        tell: &(impl Fn(&str) + Send + Sync),
-    ) -> Result<bool, Trouble> {
+    async fn play(&mut self, plan: &Plan, tell: &impl Fn(&str)) -> Result<bool, Trouble> {
         let faults = faults(plan);
         let parts = faults.len() as u64 + 1;
         for (fault, number) in faults.into_iter().zip(1..) {

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use trine_proto::v1::FunctionSettings;
-use trine_tests::fixture::broker::Broker;
+use trine_tests::fixture::broker::Setup;
 use trine_tests::fixture::tools::address;
 use trine_tests::fixture::wait::{soon, until};
 use trine_tests::fixture::{LIMIT, run};
@@ -28,7 +28,10 @@ fn messages_that_wait_for_concurrency_never_become_dead_letters() {
         let Some(address) = address(test, "TRINE_MINISTACK") else { return };
         let name = format!("throttled-{}", std::process::id());
         let field = SqsField::with_dead_letters(&address, &name, LEASE_SECONDS).await.unwrap();
-        let broker = Broker::start().await;
+        let environment = field.environment().iter();
+        let setup =
+            environment.fold(Setup::new(), |setup, (name, value)| setup.environment(name, value));
+        let broker = setup.start().await;
         let client = broker.client();
         let throttled = FunctionSettings {
             reserved_concurrency: Some(0),
