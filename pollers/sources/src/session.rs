@@ -65,6 +65,8 @@ pub(crate) struct Mappings {
     /// Runners and seeks; each gives back the id of its mapping.
     working: JoinSet<Worked>,
     ids: HashMap<Id, String>,
+    /// Assignments of which more is to come, by mapping.
+    coming: HashMap<String, Assignment>,
 }
 
 /// One mapping that this poller holds.
@@ -162,6 +164,7 @@ impl Session {
 
     /// A new mapping, or a known one that is to pause or to go on.
     async fn assigned(&mut self, assignment: Assignment) {
+        let Some(assignment) = self.mappings.gathered(assignment) else { return };
         let Some(mapping) = &assignment.mapping else { return };
         let id = mapping.id.clone();
         if let Some(held) = self.mappings.held_under(&id, assignment.fence) {
@@ -336,6 +339,22 @@ impl Session {
 }
 
 impl Mappings {
+    /// The whole of an assignment that came in several frames; `None` while more of it is to come.
+    fn gathered(&mut self, mut part: Assignment) -> Option<Assignment> {
+        let id = part.mapping.as_ref()?.id.clone();
+        let before = self.coming.remove(&id).filter(|before| before.fence == part.fence);
+        if let Some(mut before) = before {
+            before.checkpoints.append(&mut part.checkpoints);
+            before.parked.append(&mut part.parked);
+            (part.checkpoints, part.parked) = (before.checkpoints, before.parked);
+        }
+        if part.more {
+            self.coming.insert(id, part);
+            return None;
+        }
+        Some(part)
+    }
+
     /// The mapping, if it is held under this fence.
     fn held_under(&mut self, id: &str, fence: u64) -> Option<&mut Held> {
         self.held.get_mut(id).filter(|held| held.fence == fence)
@@ -353,6 +372,7 @@ impl Mappings {
     /// Drops everything: the session is gone, and with it the right to any mapping.
     pub(crate) async fn abandon(&mut self) {
         self.held.clear();
+        self.coming.clear();
         self.ids.clear();
         self.working.shutdown().await;
     }

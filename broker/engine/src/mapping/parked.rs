@@ -73,7 +73,12 @@ impl Parked {
     /// Nobody has any records of these any more; whoever gets them next is told how many there are.
     pub(super) fn nothing_is_sent(&mut self) {
         self.keys.values_mut().for_each(|key| (key.sent, key.dropped) = (0, 0));
-        let empty: Vec<KeyName> = self.keys.iter().filter(|(_, key)| key.is_empty()).map(|(name, _)| name.clone()).collect();
+        let empty: Vec<KeyName> = self
+            .keys
+            .iter()
+            .filter(|(_, key)| key.is_empty())
+            .map(|(name, _)| name.clone())
+            .collect();
         empty.iter().for_each(|name| self.forget_if_empty(name));
     }
 

@@ -387,9 +387,19 @@ impl Mappings {
                     parcel.seeks.push(SeekNews { ticket, mapping, fence, target, preview });
                 }
             }
-            MappingEffect::Unpark { poller, mapping, fence, shard, key, records, left, dropped } => {
+            MappingEffect::Unpark {
+                poller,
+                mapping,
+                fence,
+                shard,
+                key,
+                records,
+                left,
+                dropped,
+            } => {
                 let loaded = Vec::new();
-                let news = UnparkNews { mapping, fence, shard, key, records: loaded, left, dropped };
+                let news =
+                    UnparkNews { mapping, fence, shard, key, records: loaded, left, dropped };
                 self.deliveries.load(poller, news, records);
             }
             MappingEffect::Deliver { poller, ticket, mapping } => {
