@@ -342,11 +342,14 @@ impl Mappings {
     /// The whole of an assignment that came in several frames; `None` while more of it is to come.
     fn gathered(&mut self, mut part: Assignment) -> Option<Assignment> {
         let id = part.mapping.as_ref()?.id.clone();
-        let before = self.coming.remove(&id).filter(|before| before.fence == part.fence);
-        if let Some(mut before) = before {
+        if let Some(mut before) =
+            self.coming.remove(&id).filter(|before| before.fence == part.fence)
+        {
+            // Only the first of them says more of the mapping than its id.
             before.checkpoints.append(&mut part.checkpoints);
             before.parked.append(&mut part.parked);
-            (part.checkpoints, part.parked) = (before.checkpoints, before.parked);
+            before.more = part.more;
+            part = before;
         }
         if part.more {
             self.coming.insert(id, part);
