@@ -22,6 +22,7 @@ use trine_proto::v1::{
 
 use crate::SourceError;
 use crate::binding::Secrets;
+use crate::clock::monotonic;
 use crate::invoke::Invoker;
 use crate::plan::Plan;
 use crate::reports::Reports;
@@ -100,7 +101,7 @@ impl Session {
         &mut self,
         shutdown: &mut tokio::sync::watch::Receiver<Option<Instant>>,
     ) -> Result<(), Loss> {
-        let mut heard = Instant::now();
+        let mut heard = monotonic();
         let mut beat_at = heard + self.heartbeat;
         let mut draining = false;
         loop {
@@ -113,7 +114,7 @@ impl Session {
                 biased;
                 frame = self.inbound.message() => {
                     let frame = frame.map_err(Loss::Broken)?.ok_or(Loss::Closed)?;
-                    heard = Instant::now();
+                    heard = monotonic();
                     self.apply(frame).await;
                 }
                 Some(worked) = self.mappings.working.join_next_with_id() => self.worked(worked).await,
@@ -123,7 +124,7 @@ impl Session {
                     self.mappings.stop_all(until);
                 }
                 () = sleep_until(alarm.unwrap_or(silent_at)) => {
-                    let now = Instant::now();
+                    let now = monotonic();
                     if now >= silent_at {
                         return Err(Loss::Silent(now - heard));
                     }
@@ -145,7 +146,7 @@ impl Session {
             self.assigned(assignment).await;
         }
         for Revocation { mapping_id, fence, drain_ms } in frame.revocations {
-            let until = Instant::now() + Duration::from_millis(drain_ms.into());
+            let until = monotonic() + Duration::from_millis(drain_ms.into());
             if let Some(held) = self.mappings.held_under(&mapping_id, fence) {
                 held.stop(Then::Release, until);
             }
@@ -248,7 +249,7 @@ impl Session {
                 )
                 .await;
         }
-        held.stop(Then::Seek(order), Instant::now() + SEEK_WAIT);
+        held.stop(Then::Seek(order), monotonic() + SEEK_WAIT);
     }
 
     async fn worked(&mut self, worked: Result<(Id, Worked), JoinError>) {
@@ -443,9 +444,9 @@ impl Held {
 /// When everything has to have ended, once somebody wants it.
 async fn drained(shutdown: &mut tokio::sync::watch::Receiver<Option<Instant>>) -> Instant {
     match shutdown.wait_for(Option::is_some).await {
-        Ok(until) => until.unwrap_or_else(Instant::now),
+        Ok(until) => until.unwrap_or_else(monotonic),
         // The handle is gone: nobody waits.
-        Err(_) => Instant::now(),
+        Err(_) => monotonic(),
     }
 }
 
