@@ -8,6 +8,8 @@
 //! redelivers, bounds, stops and reconnects. Every adapter is a cargo feature and passes the suite in `conformance/`.
 
 mod adapters;
+#[cfg(any(feature = "rabbitmq", feature = "activemq"))]
+mod address;
 mod binding;
 mod clock;
 mod descriptor;
@@ -15,7 +17,14 @@ mod error;
 #[cfg(any(feature = "nats", feature = "redis"))]
 mod in_hand;
 mod invoke;
-#[cfg(any(feature = "kafka", feature = "aws", feature = "rabbitmq", feature = "activemq", feature = "nats", feature = "redis"))]
+#[cfg(any(
+    feature = "kafka",
+    feature = "aws",
+    feature = "rabbitmq",
+    feature = "activemq",
+    feature = "nats",
+    feature = "redis"
+))]
 mod json_text;
 mod plan;
 mod poller;
@@ -25,6 +34,8 @@ mod session;
 mod source;
 mod timestamp;
 
+#[cfg(feature = "activemq")]
+pub mod activemq;
 #[cfg(feature = "aws")]
 mod aws;
 #[cfg(feature = "dynamodb-streams")]
@@ -37,6 +48,8 @@ pub mod kafka;
 pub mod kinesis;
 #[cfg(feature = "nats")]
 pub mod nats;
+#[cfg(feature = "rabbitmq")]
+pub mod rabbitmq;
 #[cfg(feature = "redis")]
 pub mod redis;
 #[cfg(feature = "sqs")]

@@ -14,6 +14,8 @@ mod file;
 mod kafka;
 #[cfg(feature = "kinesis")]
 mod kinesis;
+#[cfg(all(feature = "rabbitmq", feature = "activemq"))]
+mod mq;
 #[cfg(feature = "nats")]
 mod nats;
 #[cfg(any(feature = "nats", feature = "redis"))]
