@@ -17,14 +17,7 @@ mod error;
 #[cfg(any(feature = "nats", feature = "redis"))]
 mod in_hand;
 mod invoke;
-#[cfg(any(
-    feature = "kafka",
-    feature = "aws",
-    feature = "rabbitmq",
-    feature = "activemq",
-    feature = "nats",
-    feature = "redis"
-))]
+#[cfg(any(feature = "kafka", feature = "aws", feature = "rabbitmq", feature = "activemq", feature = "nats", feature = "redis"))]
 mod json_text;
 mod plan;
 mod poller;
@@ -34,6 +27,8 @@ mod session;
 mod source;
 mod timestamp;
 
+#[cfg(feature = "activemq")]
+pub mod activemq;
 #[cfg(feature = "aws")]
 mod aws;
 #[cfg(feature = "dynamodb-streams")]
