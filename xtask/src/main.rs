@@ -55,6 +55,8 @@ enum Verb {
     Torture(Pass),
     /// Run the seeded simulation
     Sim(Pass),
+    /// Kill the broker and take each source away while records run through it
+    Sources(Pass),
     /// Count the instructions of the engine's step, from one live invocation to a million
     Steps(Pass),
 }
@@ -120,6 +122,7 @@ fn run(verb: Verb) -> Outcome<bool> {
         Verb::Bench(pass) => programs::run(&repo, "bench", &pass.arguments),
         Verb::Torture(pass) => programs::run(&repo, "torture", &pass.arguments),
         Verb::Sim(pass) => programs::run(&repo, "sim", &pass.arguments),
+        Verb::Sources(pass) => programs::run(&repo, "sources", &pass.arguments),
         Verb::Steps(pass) => steps::run(&repo, &pass.arguments),
     };
     done.map(|()| true)

@@ -11,6 +11,8 @@ use trine_proto::v1::invocation_service_client::InvocationServiceClient;
 use trine_proto::v1::{InvocationType, InvokeRequest, InvokeResponse, Reason};
 use trine_proto::{FRAME_BYTES_MAX, reason};
 
+use crate::lease::Lease;
+
 /// Longest wait for an answer: the longest function timeout (LS 2.3), the longest wait for a slot, and
 /// some time for the way.
 const ANSWER_WAIT: Duration = Duration::from_secs(900 + 20);
@@ -25,6 +27,7 @@ pub(crate) struct Invoker {
     function: String,
     /// Empty: `$LATEST`.
     qualifier: String,
+    lease: Lease,
 }
 
 /// What came of an invocation.
@@ -64,15 +67,21 @@ pub(crate) enum NotAnswered {
 }
 
 impl Invoker {
-    pub(crate) fn new(channel: Channel, function: &str, qualifier: &str) -> Self {
+    pub(crate) fn new(channel: Channel, function: &str, qualifier: &str, lease: Lease) -> Self {
         let client = InvocationServiceClient::new(channel)
             .max_decoding_message_size(FRAME_BYTES_MAX)
             .max_encoding_message_size(FRAME_BYTES_MAX);
-        Self { client, function: function.to_owned(), qualifier: qualifier.to_owned() }
+        Self { client, function: function.to_owned(), qualifier: qualifier.to_owned(), lease }
     }
 
     /// Invokes the function with `payload` and waits for its answer, with a bound.
     pub(crate) async fn invoke(&self, payload: Bytes) -> Reply {
+        // A process that was stopped for longer than its lease still has records in hand when it goes on. Somebody else reads
+        // them by now, and is perhaps not as far: sent now, they could overtake.
+        if self.lease.is_over() {
+            let error = "the lease is over: the broker was silent for too long".to_owned();
+            return Reply::NotAnswered { why: NotAnswered::NoCapacity, error };
+        }
         let mut request = Request::new(InvokeRequest {
             function: self.function.clone(),
             qualifier: self.qualifier.clone(),

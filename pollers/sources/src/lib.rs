@@ -19,6 +19,7 @@ mod in_hand;
 mod invoke;
 #[cfg(any(feature = "kafka", feature = "aws", feature = "rabbitmq", feature = "activemq", feature = "nats", feature = "redis"))]
 mod json_text;
+mod lease;
 mod plan;
 mod poller;
 mod reports;

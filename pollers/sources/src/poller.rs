@@ -17,6 +17,7 @@ use trine_proto::{FRAME_BYTES_MAX, POLLER_PROTOCOL_VERSION};
 use crate::adapters::kinds;
 use crate::binding::Secrets;
 use crate::clock::{monotonic, salt};
+use crate::lease::Lease;
 use crate::reports::Reports;
 use crate::session::{Loss, Mappings, Session};
 
@@ -145,7 +146,7 @@ impl Poller {
             channel: self.channel.clone(),
             secrets: Secrets::new(self.options.secrets.clone()),
             heartbeat: Duration::from_millis(u64::from(welcome.heartbeat_interval_ms.max(1))),
-            lease: Duration::from_millis(u64::from(welcome.lease_ms.max(1))),
+            lease: Lease::new(Duration::from_millis(u64::from(welcome.lease_ms.max(1)))),
             mappings: Mappings::default(),
         };
         let ended = session.run(&mut self.shutdown).await;

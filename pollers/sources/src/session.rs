@@ -24,6 +24,7 @@ use crate::SourceError;
 use crate::binding::Secrets;
 use crate::clock::monotonic;
 use crate::invoke::Invoker;
+use crate::lease::Lease;
 use crate::plan::Plan;
 use crate::reports::Reports;
 use crate::runner::{Command, Ended, Runner};
@@ -54,8 +55,8 @@ pub(crate) struct Session {
     pub(crate) secrets: Secrets,
     /// Longest silence that this side allows itself.
     pub(crate) heartbeat: Duration,
-    /// Longest silence of the broker; then the mappings are somebody else's.
-    pub(crate) lease: Duration,
+    /// Ends with the broker's silence; then the mappings are somebody else's.
+    pub(crate) lease: Lease,
     pub(crate) mappings: Mappings,
 }
 
@@ -101,20 +102,19 @@ impl Session {
         &mut self,
         shutdown: &mut tokio::sync::watch::Receiver<Option<Instant>>,
     ) -> Result<(), Loss> {
-        let mut heard = monotonic();
-        let mut beat_at = heard + self.heartbeat;
+        let mut beat_at = monotonic() + self.heartbeat;
         let mut draining = false;
         loop {
             if draining && self.mappings.held.is_empty() {
                 return Ok(());
             }
-            let silent_at = heard + self.lease;
+            let silent_at = self.lease.ends_at();
             let alarm = self.mappings.next_abandon().into_iter().chain([silent_at, beat_at]).min();
             tokio::select! {
                 biased;
                 frame = self.inbound.message() => {
                     let frame = frame.map_err(Loss::Broken)?.ok_or(Loss::Closed)?;
-                    heard = monotonic();
+                    self.lease.renew();
                     self.apply(frame).await;
                 }
                 Some(worked) = self.mappings.working.join_next_with_id() => self.worked(worked).await,
@@ -126,7 +126,7 @@ impl Session {
                 () = sleep_until(alarm.unwrap_or(silent_at)) => {
                     let now = monotonic();
                     if now >= silent_at {
-                        return Err(Loss::Silent(now - heard));
+                        return Err(Loss::Silent(self.lease.length()));
                     }
                     if now >= beat_at {
                         self.reports.beat();
@@ -208,7 +208,8 @@ impl Session {
         let Some(held) = self.mappings.held.get_mut(id) else { return };
         let Some(plan) = held.plan.clone() else { return };
         let (commands, taken) = mpsc::channel(COMMANDS_MAX);
-        let invoker = Invoker::new(self.channel.clone(), &plan.function, &plan.qualifier);
+        let invoker =
+            Invoker::new(self.channel.clone(), &plan.function, &plan.qualifier, self.lease.clone());
         let runner = Runner::new(plan, invoker, self.reports.clone(), held.places.clone());
         let paused = held.paused;
         let abort = self
