@@ -20,6 +20,8 @@ pub fn kinds() -> Vec<&'static str> {
         "dynamodb_streams",
         #[cfg(feature = "rabbitmq")]
         "rabbitmq",
+        #[cfg(feature = "activemq")]
+        "activemq",
         #[cfg(feature = "nats")]
         "nats",
         #[cfg(feature = "redis")]
@@ -48,6 +50,8 @@ pub(crate) fn connector(
         Config::DynamodbStreams(config) => crate::dynamodb_streams::connector(config, binding),
         #[cfg(feature = "rabbitmq")]
         Config::Rabbitmq(config) => crate::rabbitmq::connector(config, binding),
+        #[cfg(feature = "activemq")]
+        Config::Activemq(config) => crate::activemq::connector(config, binding),
         #[cfg(feature = "nats")]
         Config::Nats(config) => crate::nats::connector(config, binding),
         #[cfg(feature = "redis")]

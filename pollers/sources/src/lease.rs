@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::clock::monotonic;
+
 /// That of one session; cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Lease {
@@ -19,7 +21,7 @@ pub(crate) struct Lease {
 impl Lease {
     /// One that begins now.
     pub(crate) fn new(length: Duration) -> Self {
-        Self { began: Instant::now(), length, heard_ms: Arc::default() }
+        Self { began: monotonic(), length, heard_ms: Arc::default() }
     }
 
     /// The broker was heard now.
@@ -35,7 +37,7 @@ impl Lease {
 
     /// Whether the broker has been silent for too long.
     pub(crate) fn is_over(&self) -> bool {
-        Instant::now() >= self.ends_at()
+        monotonic() >= self.ends_at()
     }
 
     /// How long the broker may be silent.

@@ -35,6 +35,8 @@ mod session;
 mod source;
 mod timestamp;
 
+#[cfg(feature = "activemq")]
+pub mod activemq;
 #[cfg(feature = "aws")]
 mod aws;
 #[cfg(feature = "dynamodb-streams")]

@@ -18,7 +18,7 @@ use crate::adapters::connector;
 use crate::binding::{Binding, Secrets};
 use crate::clock::{salt, wall_ms};
 use crate::source::{Connect, Place, Places, Position, ShardName};
-use crate::{Descriptor, Ordering, Redelivery, Settling, SourceError};
+use crate::{Descriptor, Keeper, Ordering, Redelivery, Settling, SourceError};
 
 /// What surrounds the records of a payload at most, in bytes: the source's own members and those of a tumbling window.
 const ENVELOPE_BYTES: u64 = 4 * 1024;
@@ -42,6 +42,8 @@ pub(crate) struct Plan {
     pub(crate) settings: Settings,
     pub(crate) filters: Filters,
     pub(crate) answers: Answers,
+    /// Shards without a place begin with the next record that comes: where that is, is to be kept before anything is read.
+    pub(crate) begins_at_end: bool,
     /// Records may be set aside by key.
     pub(crate) parks: bool,
     pub(crate) connector: Arc<dyn Connect>,
@@ -129,6 +131,8 @@ impl Plan {
             kind_name: connector.descriptor().kind,
             source_arn: source_arn(config),
             settings: settings(&effective, &connector.descriptor())?,
+            begins_at_end: effective.start == Some(Start::Latest)
+                && connector.descriptor().settling == Settling::LowWater(Keeper::Broker),
             parks: effective.exhausted_policy == ExhaustedPolicy::ParkKey,
             filters: effective.filters,
             answers,

@@ -16,7 +16,7 @@ use trine_proto::{FRAME_BYTES_MAX, POLLER_PROTOCOL_VERSION};
 
 use crate::adapters::kinds;
 use crate::binding::Secrets;
-use crate::clock::salt;
+use crate::clock::{monotonic, salt};
 use crate::lease::Lease;
 use crate::reports::Reports;
 use crate::session::{Loss, Mappings, Session};
@@ -67,7 +67,7 @@ impl PollerHandle {
     /// Stops: nothing new is read or sent; what is in flight ends and is settled within `deadline`. True if all of it did; what did
     /// not comes again from the source.
     pub async fn shutdown(mut self, deadline: Duration) -> bool {
-        let until = Instant::now() + deadline;
+        let until = monotonic() + deadline;
         // A poller that has ended needs no telling.
         let _ = self.until.send(Some(until));
         let grace = Duration::from_secs(1);

@@ -22,6 +22,7 @@ use trine_proto::v1::{
 
 use crate::SourceError;
 use crate::binding::Secrets;
+use crate::clock::monotonic;
 use crate::invoke::Invoker;
 use crate::lease::Lease;
 use crate::plan::Plan;
@@ -66,6 +67,8 @@ pub(crate) struct Mappings {
     /// Runners and seeks; each gives back the id of its mapping.
     working: JoinSet<Worked>,
     ids: HashMap<Id, String>,
+    /// Assignments of which more is to come, by mapping.
+    coming: HashMap<String, Assignment>,
 }
 
 /// One mapping that this poller holds.
@@ -99,7 +102,7 @@ impl Session {
         &mut self,
         shutdown: &mut tokio::sync::watch::Receiver<Option<Instant>>,
     ) -> Result<(), Loss> {
-        let mut beat_at = Instant::now() + self.heartbeat;
+        let mut beat_at = monotonic() + self.heartbeat;
         let mut draining = false;
         loop {
             if draining && self.mappings.held.is_empty() {
@@ -121,7 +124,7 @@ impl Session {
                     self.mappings.stop_all(until);
                 }
                 () = sleep_until(alarm.unwrap_or(silent_at)) => {
-                    let now = Instant::now();
+                    let now = monotonic();
                     if now >= silent_at {
                         return Err(Loss::Silent(self.lease.length()));
                     }
@@ -143,7 +146,7 @@ impl Session {
             self.assigned(assignment).await;
         }
         for Revocation { mapping_id, fence, drain_ms } in frame.revocations {
-            let until = Instant::now() + Duration::from_millis(drain_ms.into());
+            let until = monotonic() + Duration::from_millis(drain_ms.into());
             if let Some(held) = self.mappings.held_under(&mapping_id, fence) {
                 held.stop(Then::Release, until);
             }
@@ -162,6 +165,7 @@ impl Session {
 
     /// A new mapping, or a known one that is to pause or to go on.
     async fn assigned(&mut self, assignment: Assignment) {
+        let Some(assignment) = self.mappings.gathered(assignment) else { return };
         let Some(mapping) = &assignment.mapping else { return };
         let id = mapping.id.clone();
         if let Some(held) = self.mappings.held_under(&id, assignment.fence) {
@@ -246,7 +250,7 @@ impl Session {
                 )
                 .await;
         }
-        held.stop(Then::Seek(order), Instant::now() + SEEK_WAIT);
+        held.stop(Then::Seek(order), monotonic() + SEEK_WAIT);
     }
 
     async fn worked(&mut self, worked: Result<(Id, Worked), JoinError>) {
@@ -337,6 +341,25 @@ impl Session {
 }
 
 impl Mappings {
+    /// The whole of an assignment that came in several frames; `None` while more of it is to come.
+    fn gathered(&mut self, mut part: Assignment) -> Option<Assignment> {
+        let id = part.mapping.as_ref()?.id.clone();
+        if let Some(mut before) =
+            self.coming.remove(&id).filter(|before| before.fence == part.fence)
+        {
+            // Only the first of them says more of the mapping than its id.
+            before.checkpoints.append(&mut part.checkpoints);
+            before.parked.append(&mut part.parked);
+            before.more = part.more;
+            part = before;
+        }
+        if part.more {
+            self.coming.insert(id, part);
+            return None;
+        }
+        Some(part)
+    }
+
     /// The mapping, if it is held under this fence.
     fn held_under(&mut self, id: &str, fence: u64) -> Option<&mut Held> {
         self.held.get_mut(id).filter(|held| held.fence == fence)
@@ -354,6 +377,7 @@ impl Mappings {
     /// Drops everything: the session is gone, and with it the right to any mapping.
     pub(crate) async fn abandon(&mut self) {
         self.held.clear();
+        self.coming.clear();
         self.ids.clear();
         self.working.shutdown().await;
     }
@@ -421,9 +445,9 @@ impl Held {
 /// When everything has to have ended, once somebody wants it.
 async fn drained(shutdown: &mut tokio::sync::watch::Receiver<Option<Instant>>) -> Instant {
     match shutdown.wait_for(Option::is_some).await {
-        Ok(until) => until.unwrap_or_else(Instant::now),
+        Ok(until) => until.unwrap_or_else(monotonic),
         // The handle is gone: nobody waits.
-        Err(_) => Instant::now(),
+        Err(_) => monotonic(),
     }
 }
 

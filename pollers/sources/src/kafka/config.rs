@@ -6,6 +6,7 @@ use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 use trine_proto::v1::KafkaSource;
 
+use super::security::Security;
 use crate::{Binding, SourceError, Start};
 
 /// Longest name of a consumer group, in characters (LS 4.8).
@@ -14,9 +15,18 @@ const GROUP_CHARS_MAX: usize = 200;
 /// Longest name of a topic, in characters: Kafka's own bound.
 const TOPIC_CHARS_MAX: usize = 249;
 
-/// Bytes of records that are fetched ahead of who asks for them, for each partition, in KiB. A batch of 6 MiB of events carries
-/// about as much. Fetching stops there, so a partition that nobody reads costs this and no more.
-const AHEAD_KIB: u32 = 4_096;
+/// Records that are fetched ahead of who asks for them, in KiB, for each partition. A batch of 6 MiB of events carries about as much.
+/// Fetching stops there, so a partition that nobody reads costs this and no more.
+const AHEAD_KIB_MAX: u32 = 4_096;
+
+/// The same where a topic has very many partitions. Below it fetching would come in crumbs.
+const AHEAD_KIB_MIN: u32 = 256;
+
+/// The same for all partitions of a topic together, as far as the two above allow.
+const AHEAD_TOTAL_KIB: u32 = 262_144;
+
+/// Largest piece that is fetched of one partition at a time, in KiB: the library's own.
+const FETCH_KIB_MAX: u32 = 1_024;
 
 /// Records that are fetched ahead for each partition: bounds what small ones cost beside their bytes.
 const AHEAD_RECORDS: u32 = 20_000;
@@ -44,45 +54,6 @@ pub(super) struct Config {
     pub(super) start: Start,
     security: Security,
 }
-
-#[derive(Debug)]
-struct Security {
-    protocol: Protocol,
-    sasl: Option<Sasl>,
-    ca_file: String,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Protocol {
-    name: &'static str,
-    tls: bool,
-    sasl: bool,
-}
-
-struct Sasl {
-    mechanism: &'static str,
-    username: String,
-    password: String,
-}
-
-impl std::fmt::Debug for Sasl {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { mechanism, username, .. } = self;
-        f.debug_struct("Sasl")
-            .field("mechanism", mechanism)
-            .field("username", username)
-            .finish_non_exhaustive()
-    }
-}
-
-const PROTOCOLS: [Protocol; 4] = [
-    Protocol { name: "plaintext", tls: false, sasl: false },
-    Protocol { name: "ssl", tls: true, sasl: false },
-    Protocol { name: "sasl_plaintext", tls: false, sasl: true },
-    Protocol { name: "sasl_ssl", tls: true, sasl: true },
-];
-
-const MECHANISMS: [&str; 3] = ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"];
 
 impl Config {
     /// Checks what the user set.
@@ -142,14 +113,17 @@ impl Config {
         client
     }
 
-    /// The library's settings for a member of the group. Its sessions have Kafka's own defaults.
-    pub(super) fn member(&self) -> ClientConfig {
+    /// The library's settings for a member of the group, which may get up to `partitions`. Its sessions have Kafka's own defaults.
+    pub(super) fn member(&self, partitions: usize) -> ClientConfig {
         let mut client = self.asking();
+        let ahead_kib = ahead_kib(partitions);
+        let fetch_bytes = ahead_kib.min(FETCH_KIB_MAX) * 1024;
         client
             .set("group.instance.id", &self.instance)
             // Eager: cooperative rebalancing with own commits is known to lose assignments (librdkafka issue 4059).
             .set("partition.assignment.strategy", "range,roundrobin")
-            .set("queued.max.messages.kbytes", AHEAD_KIB.to_string())
+            .set("queued.max.messages.kbytes", ahead_kib.to_string())
+            .set("max.partition.fetch.bytes", fetch_bytes.to_string())
             .set("queued.min.messages", AHEAD_RECORDS.to_string())
             .set("fetch.queue.backoff.ms", AHEAD_REST_MS.to_string())
             .set("statistics.interval.ms", STATISTICS_EVERY_MS.to_string());
@@ -168,79 +142,10 @@ impl Config {
     }
 }
 
-impl Security {
-    fn new(set: &KafkaSource, binding: &Binding) -> Result<Self, SourceError> {
-        let given = match set.security_protocol.as_str() {
-            "" => "plaintext",
-            given => given,
-        };
-        let Some(protocol) = PROTOCOLS.into_iter().find(|protocol| protocol.name == given) else {
-            let expected = "\"plaintext\", \"ssl\", \"sasl_plaintext\" or \"sasl_ssl\"";
-            return Err(wrong(&format!("security_protocol is \"{given}\", expected {expected}")));
-        };
-        if protocol.tls && !built_with("ssl") {
-            return Err(without_tls(&format!("security_protocol \"{given}\"")));
-        }
-        if !protocol.tls && !set.ca_file.is_empty() {
-            return Err(wrong(&format!("ca_file is set, but security_protocol is \"{given}\"")));
-        }
-        let sasl = Sasl::new(set, binding, protocol)?;
-        Ok(Self { protocol, sasl, ca_file: set.ca_file.clone() })
-    }
-
-    fn set(&self, client: &mut ClientConfig) {
-        client.set("security.protocol", self.protocol.name);
-        if let Some(sasl) = &self.sasl {
-            client
-                .set("sasl.mechanisms", sasl.mechanism)
-                .set("sasl.username", &sasl.username)
-                .set("sasl.password", &sasl.password);
-        }
-        if !self.ca_file.is_empty() {
-            client.set("ssl.ca.location", &self.ca_file);
-        }
-    }
-}
-
-impl Sasl {
-    fn new(
-        set: &KafkaSource,
-        binding: &Binding,
-        protocol: Protocol,
-    ) -> Result<Option<Self>, SourceError> {
-        let given = set.sasl_mechanism.as_str();
-        if !protocol.sasl {
-            let stray = !given.is_empty()
-                || !set.sasl_username.is_empty()
-                || !set.sasl_password_secret.is_empty();
-            let says = format!(
-                "SASL is set, but security_protocol is \"{}\", without SASL",
-                protocol.name
-            );
-            return if stray { Err(wrong(&says)) } else { Ok(None) };
-        }
-        let Some(mechanism) = MECHANISMS.into_iter().find(|mechanism| *mechanism == given) else {
-            let expected = "\"PLAIN\", \"SCRAM-SHA-256\" or \"SCRAM-SHA-512\"";
-            return Err(wrong(&format!("sasl_mechanism is \"{given}\", expected {expected}")));
-        };
-        if mechanism != "PLAIN" && !built_with("sasl_scram") {
-            return Err(without_tls(&format!("sasl_mechanism \"{mechanism}\"")));
-        }
-        let password = binding.secrets.get(&set.sasl_password_secret)?;
-        let (Some(password), false) = (password, set.sasl_username.is_empty()) else {
-            return Err(wrong(
-                "sasl_username or sasl_password_secret is empty, expected both with SASL",
-            ));
-        };
-        Ok(Some(Self { mechanism, username: set.sasl_username.clone(), password }))
-    }
-}
-
-/// Whether the library that is linked has this feature. Asked of itself, so that another build of it needs no change here.
-fn built_with(feature: &str) -> bool {
-    let native = ClientConfig::new().create_native_config();
-    let features = native.and_then(|native| native.get("builtin.features")).unwrap_or_default();
-    features.split(',').any(|built| built.trim() == feature)
+/// Records that are fetched ahead for each of so many partitions, in KiB.
+pub(super) fn ahead_kib(partitions: usize) -> u32 {
+    let partitions = u32::try_from(partitions).unwrap_or(u32::MAX).max(1);
+    (AHEAD_TOTAL_KIB / partitions).clamp(AHEAD_KIB_MIN, AHEAD_KIB_MAX)
 }
 
 fn is_address(server: &str) -> bool {
@@ -256,23 +161,17 @@ fn is_topic(topic: &str) -> bool {
         && !matches!(topic, "." | "..")
 }
 
-fn wrong(says: &str) -> SourceError {
+/// A setting that cannot be right.
+pub(super) fn wrong(says: &str) -> SourceError {
     SourceError::configuration(format!("kafka: {says}"))
 }
 
-fn without_tls(what: &str) -> SourceError {
-    wrong(&format!(
-        "{what} needs TLS in the Kafka client library, which this build leaves out because it would bring OpenSSL: use a \
-         \"plaintext\" or \"sasl_plaintext\" (PLAIN) listener, or put a TLS proxy between"
-    ))
-}
-
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::{Problem, Secrets};
 
-    fn set() -> KafkaSource {
+    pub(in super::super) fn set() -> KafkaSource {
         KafkaSource {
             bootstrap_servers: vec!["a:9092".to_owned(), "[::1]:9093".to_owned()],
             topic: "orders".to_owned(),
@@ -280,7 +179,7 @@ mod tests {
         }
     }
 
-    fn binding() -> Binding {
+    pub(in super::super) fn binding() -> Binding {
         let secrets = [("kafka".to_owned(), "hush".to_owned())].into();
         Binding {
             mapping_id: "3f1c".into(),
@@ -289,7 +188,7 @@ mod tests {
         }
     }
 
-    fn refused(change: impl FnOnce(&mut KafkaSource)) -> SourceError {
+    pub(in super::super) fn refused(change: impl FnOnce(&mut KafkaSource)) -> SourceError {
         let mut set = set();
         change(&mut set);
         Config::new(&set, &binding()).map(|_| ()).unwrap_err()
@@ -352,37 +251,17 @@ mod tests {
     }
 
     #[test]
-    fn the_password_reaches_the_library_and_no_log() {
-        let set = KafkaSource {
-            security_protocol: "sasl_plaintext".to_owned(),
-            sasl_mechanism: "PLAIN".to_owned(),
-            sasl_username: "u".to_owned(),
-            sasl_password_secret: "kafka".to_owned(),
-            ..set()
-        };
-        let config = Config::new(&set, &binding()).unwrap();
-        assert_eq!(config.member().get("sasl.password"), Some("hush"));
-        assert!(!format!("{config:?}{:?}", config.member()).contains("hush"));
-    }
-
-    #[test]
-    fn what_this_build_of_the_library_cannot_do_is_refused_by_name() {
-        if built_with("ssl") {
-            return;
-        }
-        let error = refused(|set| set.security_protocol = "ssl".to_owned());
-        assert!(error.to_string().contains("\"ssl\" needs TLS"), "{error}");
-        let error = refused(|set| {
-            set.security_protocol = "sasl_plaintext".to_owned();
-            set.sasl_mechanism = "SCRAM-SHA-512".to_owned();
-        });
-        assert!(error.to_string().contains("\"SCRAM-SHA-512\" needs TLS"), "{error}");
-        assert!(built_with("sasl_plain") && built_with("zstd") && built_with("lz4"));
-    }
-
-    #[test]
     fn the_library_takes_every_setting() {
         let config = Config::new(&set(), &binding()).unwrap();
-        config.member().create_native_config().map(|_| ()).unwrap();
+        for partitions in [0, 1, 100_000] {
+            config.member(partitions).create_native_config().map(|_| ()).unwrap();
+        }
+    }
+
+    #[test]
+    fn many_partitions_share_what_is_fetched_ahead() {
+        for (partitions, kib) in [(0, 4_096), (64, 4_096), (128, 2_048), (100_000, 256)] {
+            assert_eq!(ahead_kib(partitions), kib, "{partitions}");
+        }
     }
 }

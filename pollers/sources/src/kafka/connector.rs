@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_blocking;
 
 use super::batch_info::batch_info;
-use super::config::Config;
+use super::config::{Config, ahead_kib};
 use super::connection::{Connection, KafkaConnection};
 use super::context::{Consumer, Context, Happened};
 use super::member::Member;
@@ -116,23 +116,47 @@ fn run(
     places: Offsets,
     told: oneshot::Sender<Result<(), SourceError>>,
 ) {
-    let config = &connection.config;
-    let consumer = match Consumer::from_config_and_context(&config.member(), Context::default()) {
-        Ok(consumer) => Arc::new(consumer),
+    let probed = consumer_for(connection).and_then(|consumer| {
+        serve_commits(connection, &consumer)?;
+        Ok(consumer)
+    });
+    let consumer = match probed {
+        Ok(consumer) => consumer,
         // Whoever no longer listens does not want to know; here and below.
-        Err(error) => {
-            let error = problem::failed(config, "make a Kafka client", &error);
-            return drop(told.send(Err(error)));
-        }
+        Err(error) => return drop(told.send(Err(error))),
     };
-    let probed = probe(config, &consumer, || connection.is_dropped());
-    if let Err(error) = probed.and_then(|()| serve_commits(connection, &consumer)) {
-        // Before the consumer goes, which may block.
-        return drop(told.send(Err(error)));
-    }
     let member = Member::new(Arc::clone(connection), consumer, changes, places);
     if told.send(Ok(())).is_ok() {
         member.run();
+    }
+}
+
+/// A client that has found the topic, made for as many partitions as that has.
+fn consumer_for(connection: &Connection) -> Result<Arc<Consumer>, SourceError> {
+    let config = &connection.config;
+    let mut made_for = 1;
+    loop {
+        let made = Consumer::from_config_and_context(&config.member(made_for), Context::default());
+        let consumer = made.map_err(|error| problem::failed(config, "make a client", &error))?;
+        let partitions = probe(config, &consumer, || connection.is_dropped());
+        let partitions = match partitions {
+            Ok(partitions) if ahead_kib(partitions) < ahead_kib(made_for) => partitions,
+            Ok(_) => return Ok(Arc::new(consumer)),
+            Err(error) => {
+                close(consumer);
+                return Err(error);
+            }
+        };
+        close(consumer);
+        made_for = partitions;
+    }
+}
+
+/// Drops a client where nobody waits for it: that may block, even for ever (rust-rdkafka issue 453).
+pub(super) fn close(consumer: Consumer) {
+    consumer.context().close();
+    if spawn("kafka-close", move || drop(consumer)).is_err() {
+        tracing::warn!("no thread to close a Kafka client on");
     }
 }
 
@@ -151,12 +175,12 @@ fn spawn(name: &str, does: impl FnOnce() + Send + 'static) -> Result<(), SourceE
     spawned.map(drop).map_err(failed)
 }
 
-/// Makes sure that the topic is there. The library would wait for it silently, for ever.
+/// Makes sure that the topic is there, which the library would wait for silently and for ever, and says how many partitions it has.
 pub(super) fn probe(
     config: &Config,
     consumer: &Consumer,
     unwanted: impl Fn() -> bool,
-) -> Result<(), SourceError> {
+) -> Result<usize, SourceError> {
     let clock = Clock::start();
     let until_ms = clock.now_ms() + PROBE_WAIT_MS;
     let mut reason = String::from("no answer");
@@ -166,11 +190,10 @@ pub(super) fn probe(
             Ok(metadata) => {
                 let topic = metadata.topics().iter().find(|topic| topic.name() == &*config.topic);
                 let code = topic.and_then(|topic| topic.error()).map(RDKafkaErrorCode::from);
+                let partitions = topic.map_or(0, |topic| topic.partitions().len());
                 match code {
-                    None if topic.is_some_and(|topic| !topic.partitions().is_empty()) => {
-                        return Ok(());
-                    }
                     Some(code) => known(config, code, &code.to_string())?,
+                    None if partitions > 0 => return Ok(partitions),
                     None => {}
                 }
             }

@@ -15,6 +15,9 @@ use crate::{Content, Envelope, Position, Record};
 /// What Kafka writes for a record without a time.
 const NO_TIMESTAMP: i64 = -1;
 
+/// Largest key that is kept of a record whose content is not, in bytes.
+const LONE_KEY_BYTES_MAX: usize = 64 * 1024;
+
 /// Writes the events of one partition.
 #[derive(Debug)]
 pub(super) struct EventWriter {
@@ -44,7 +47,8 @@ impl EventWriter {
         };
         let (key, value) = (message.key(), message.payload());
         let carried = [key, value].into_iter().flatten().map(<[u8]>::len).sum::<usize>();
-        let too_large = || Content::TooLarge((carried.div_ceil(3) * 4 + self.opening.len()) as u64);
+        let lone_key =
+            || key.filter(|key| key.len() <= LONE_KEY_BYTES_MAX).map(Bytes::copy_from_slice);
         let record = |key, body, content| Record {
             identifier: format!("{}{offset}", self.identifier).into(),
             position: Position::new(&offset),
@@ -54,7 +58,8 @@ impl EventWriter {
             content,
         };
         if carried as u64 > BATCH_BYTES_MAX {
-            return record(None, Bytes::new(), too_large());
+            let bytes = carried.div_ceil(3) * 4 + self.opening.len();
+            return record(lone_key(), Bytes::new(), Content::TooLarge(bytes as u64));
         }
         // One allocation for the event, the body and the key: they live and die together.
         let mut text = buffer(carried * 2);
@@ -78,7 +83,7 @@ impl EventWriter {
         text.extend_from_slice(b"]}");
         let event_bytes = text.len();
         if event_bytes as u64 > BATCH_BYTES_MAX {
-            return record(None, Bytes::new(), Content::TooLarge(event_bytes as u64));
+            return record(lone_key(), Bytes::new(), Content::TooLarge(event_bytes as u64));
         }
         text.extend_from_slice(value.unwrap_or_default());
         let body_end = text.len();

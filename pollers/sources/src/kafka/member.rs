@@ -31,6 +31,9 @@ const TURN_LEAVING: Duration = Duration::from_millis(10);
 /// `max.poll.interval.ms`, five minutes by default, and has to get the answer before.
 const RELEASE_WAIT_MS: u64 = 240_000;
 
+/// Longest wait for a client to close, in milliseconds: more than a commit waits for brokers that are away.
+const CLOSE_WAIT_MS: u64 = 120_000;
+
 /// A member, from its subscription to its end.
 pub(super) struct Member {
     connection: Arc<Connection>,
@@ -114,8 +117,11 @@ impl Member {
             RDKafkaErrorCode::AutoOffsetReset => Ok(()),
             RDKafkaErrorCode::Fatal => Err(self.fatal(code)),
             RDKafkaErrorCode::AllBrokersDown => {
-                let reason = [reason, &*self.last_failure].join("; ");
-                problem::of(self.config(), code, &reason).map_or(Ok(()), Err)
+                let reason = match self.last_failure.as_str() {
+                    "" => reason,
+                    failure => failure,
+                };
+                problem::of(self.config(), code, reason).map_or(Ok(()), Err)
             }
             _ => {
                 reason.clone_into(&mut self.last_failure);
@@ -269,7 +275,7 @@ impl Member {
 }
 
 impl Drop for Member {
-    /// Ends the connection for everybody, and then the consumer, here on this thread: closing it may block, even for ever
+    /// Ends the connection for everybody, and then the membership, here on this thread: closing a client may block, even for ever
     /// (rust-rdkafka issue 453), and nobody waits for this thread.
     fn drop(&mut self) {
         self.connection.break_with(SourceError::unreachable("the connection is closed"));
@@ -282,6 +288,14 @@ impl Drop for Member {
         // Answers a rebalance that was told and not yet followed.
         if let Err(error) = self.consumer.unassign() {
             tracing::debug!(%error, "unassigning at the end");
+        }
+        // A commit that waits for brokers which are away keeps the client alive. It must not go back into the group meanwhile, where
+        // it would throw out whoever took its place; closing it says so.
+        let until_ms = self.clock.now_ms() + CLOSE_WAIT_MS;
+        if self.consumer.close_queue().is_ok() {
+            while !self.consumer.closed() && self.clock.now_ms() < until_ms {
+                drop(self.consumer.poll(TURN_LEAVING));
+            }
         }
     }
 }

@@ -13,6 +13,7 @@ mod member;
 mod offsets;
 mod problem;
 mod reader;
+mod security;
 mod seek;
 mod start;
 mod statistics;

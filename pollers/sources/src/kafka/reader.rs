@@ -158,7 +158,12 @@ impl Partition {
             );
             return Err(SourceError::unreachable(says));
         }
-        self.connection.commits.commit(self.number, offset + 1).await
+        tokio::select! {
+            biased;
+            ended = self.connection.commits.commit(self.number, offset + 1) => ended,
+            // The library would go on trying; nobody could tell how that ends.
+            error = self.connection.breaks() => Err(error),
+        }
     }
 }
 

@@ -1,7 +1,6 @@
 //! Moves the group's committed offsets, or says what that would mean. It blocks, and runs only while no connection of the mapping is
 //! open.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::config::FromClientConfigAndContext as _;
@@ -9,7 +8,7 @@ use rdkafka::consumer::{CommitMode, Consumer as _};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::config::Config;
-use super::connector::probe;
+use super::connector::{close, probe};
 use super::context::{Consumer, Context, Happened};
 use super::offsets::{Asking, Offsets};
 use super::problem;
@@ -34,14 +33,25 @@ struct Marks {
 
 /// Moves the group to `target`, or, as a preview, says what that would do.
 pub(super) fn seek(
-    config: &Arc<Config>,
+    config: &Config,
     target: &Target,
     preview: bool,
 ) -> Result<Vec<Sought>, SourceError> {
     let consumer = Consumer::from_config_and_context(&config.asking(), Context::default())
         .map_err(|error| problem::failed(config, "make a Kafka client", &error))?;
-    probe(config, &consumer, || false)?;
-    let asking = Asking { config, consumer: &consumer };
+    let planned = plan(Asking { config, consumer: &consumer }, target);
+    close(consumer);
+    let (moves, sought) = planned?;
+    if !preview {
+        join_and_commit(config, &moves)?;
+    }
+    Ok(sought)
+}
+
+/// The offsets to go on with, and what that means.
+fn plan(asking: Asking<'_>, target: &Target) -> Result<(Offsets, Vec<Sought>), SourceError> {
+    let config = asking.config;
+    probe(config, asking.consumer, || false)?;
     let all = asking.partitions()?;
     let partitions = match &target.shard {
         None => all,
@@ -89,10 +99,7 @@ pub(super) fn seek(
         moves.insert(partition, to);
         sought.push(marks.sought(shard, to));
     }
-    if !preview {
-        join_and_commit(config, &moves)?;
-    }
-    Ok(sought)
+    Ok((moves, sought))
 }
 
 impl Marks {
@@ -126,9 +133,9 @@ impl Marks {
 
 /// Commits as a member, in the place that the mapping's last connection had: the brokers hold it for a while after that has gone, and
 /// take offsets from nobody else meanwhile.
-fn join_and_commit(config: &Arc<Config>, moves: &Offsets) -> Result<(), SourceError> {
+fn join_and_commit(config: &Config, moves: &Offsets) -> Result<(), SourceError> {
     let context = Context::default();
-    let consumer = Consumer::from_config_and_context(&config.member(), context)
+    let consumer = Consumer::from_config_and_context(&config.member(1), context)
         .map_err(|error| problem::failed(config, "make a Kafka client", &error))?;
     let ended = join(config, &consumer, moves).and_then(|()| {
         let mut list = TopicPartitionList::new();
@@ -140,12 +147,11 @@ fn join_and_commit(config: &Arc<Config>, moves: &Offsets) -> Result<(), SourceEr
             .commit(&list, CommitMode::Sync)
             .map_err(|error| problem::failed(config, "commit the new offsets", &error))
     });
-    consumer.context().close();
+    // Answers the assignment, which is never followed.
     if let Err(error) = consumer.unassign() {
         tracing::debug!(%error, "unassigning after a seek");
     }
-    // Closing may block, even for ever (rust-rdkafka issue 453).
-    std::thread::spawn(move || drop(consumer));
+    close(consumer);
     ended
 }
 

@@ -35,7 +35,8 @@ pub(crate) fn record(position: Position, delivery: Delivery) -> Record {
     let arrived_at_ms = properties.timestamp().and_then(millis);
     let identifier = match properties.message_id() {
         Some(id) if !id.as_str().is_empty() => id.as_str().into(),
-        _ => delivery.delivery_tag.to_string().into(),
+        // Unique over connections too: a parked record is known by it.
+        _ => position.as_str().into(),
     };
     let content = content(&delivery);
     let body = match content {

@@ -73,7 +73,7 @@ impl QueueReader {
                 break;
             }
             let Some(delivery) = deliveries.pop_front() else { break };
-            let position = format!("{}-{}", self.session.number, delivery.delivery_tag);
+            let position = format!("{}-{}", self.session.name, delivery.delivery_tag);
             records.push(record(Position::new(&position), delivery));
         }
         records
@@ -108,9 +108,8 @@ impl QueueReader {
 
     /// The tag of a record of this connection; `None` for another one's, which has come again since.
     fn tag(&self, position: &Position) -> Option<Tag> {
-        let (number, tag) = position.as_str().split_once('-')?;
-        let number: u64 = number.parse().ok()?;
-        if number == self.session.number { tag.parse().ok() } else { None }
+        let (connection, tag) = position.as_str().split_once('-')?;
+        if connection == self.session.name { tag.parse().ok() } else { None }
     }
 
     fn unsettled(&self) -> MutexGuard<'_, Unsettled> {

@@ -17,6 +17,7 @@ use tokio::time::{sleep, timeout};
 use super::config::Config;
 use super::trouble::{Doing, told, unreachable};
 use crate::SourceError;
+use crate::clock::salt;
 
 /// A connection is dead that was silent for twice as long. RabbitMQ recommends 5 to 20 seconds.
 const HEARTBEAT_S: u16 = 10;
@@ -34,17 +35,14 @@ pub(crate) type Events = Pin<Box<dyn Stream<Item = Event> + Send>>;
 pub(crate) struct Session {
     pub(crate) channel: Channel,
     pub(crate) config: Arc<Config>,
-    /// The number of this connection: tags of another one mean nothing here.
-    pub(crate) number: u64,
+    /// A name for this connection that no other one has, of whatever process: tags of another one mean nothing here.
+    pub(crate) name: String,
     connection: Connection,
     cut: Cut,
 }
 
 impl Session {
-    pub(crate) async fn open(
-        config: Arc<Config>,
-        number: u64,
-    ) -> Result<(Self, Events), SourceError> {
+    pub(crate) async fn open(config: Arc<Config>) -> Result<(Self, Events), SourceError> {
         let uri = uri(&config)?;
         let cut = Cut::default();
         // Unless it is defused below: lapin waits for a silent server in a thread, for as long as the socket is open.
@@ -55,8 +53,9 @@ impl Session {
             .map_err(|_| silent())?
             .map_err(|error| told(&config, Doing::LoggingIn, &error))?;
         uncut.defuse();
+        let name = format!("{:x}", salt());
         let events = Box::pin(connection.events_listener());
-        let session = Self { channel, config, number, connection, cut };
+        let session = Self { channel, config, name, connection, cut };
         session.ready().await?;
         Ok((session, events))
     }

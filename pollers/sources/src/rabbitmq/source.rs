@@ -1,7 +1,6 @@
 //! The `rabbitmq` source to the runner: connections of one mapping, and the one shard of each. How the shard is read is in `reader`.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering as Atomic};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -35,17 +34,15 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
 #[derive(Debug)]
 pub(crate) struct RabbitMq {
     config: Arc<Config>,
-    connections: AtomicU64,
 }
 
 impl RabbitMq {
     pub(crate) fn new(config: Config) -> Self {
-        Self { config: Arc::new(config), connections: AtomicU64::new(1) }
+        Self { config: Arc::new(config) }
     }
 
     async fn open(&self) -> Result<Arc<dyn Source>, SourceError> {
-        let number = self.connections.fetch_add(1, Atomic::Relaxed);
-        let (session, events) = Session::open(Arc::clone(&self.config), number).await?;
+        let (session, events) = Session::open(Arc::clone(&self.config)).await?;
         let state = State { events, opened: false };
         Ok(Arc::new(QueueSource { session: Arc::new(session), state: Mutex::new(state) }))
     }

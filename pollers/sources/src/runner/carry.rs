@@ -17,7 +17,9 @@ use super::shards::{Shard, parking_key};
 use super::units::{CONNECT_WAIT, Done, RECEIVE_GRACE, SETTLE_WAIT, bounded};
 use super::{Runner, Sent};
 use crate::reports::Answered;
-use crate::source::{Content, Place, Places, Record, Settled, Verdict, Want};
+use crate::source::{
+    Content, Place, Places, Record, SeekTo, Settled, Sought, Target, Verdict, Want,
+};
 use crate::{Keeper, Settling};
 
 impl Runner {
@@ -57,9 +59,54 @@ impl Runner {
     }
 
     fn connect(&mut self) {
+        if self.plan.begins_at_end && self.places.is_empty() {
+            return self.find_end();
+        }
+        self.connect_after_places();
+    }
+
+    pub(super) fn connect_after_places(&mut self) {
         let (connector, places) = (Arc::clone(&self.connector), self.places_to_go_on());
         self.units.spawn(async move {
             Done::Connected(bounded("connecting", CONNECT_WAIT, connector.connect(places)).await)
+        });
+    }
+
+    /// The broker keeps where the end was when the mapping began: a poller that comes after a crash would otherwise begin at another end,
+    /// and what came between would never be read.
+    fn find_end(&mut self) {
+        let (connector, reports) = (Arc::clone(&self.connector), self.reports.clone());
+        let blank = self.checkpoint_report(ShardCheckpoint::default());
+        self.units.spawn(async move {
+            let end = Target { shard: None, to: SeekTo::End };
+            let sought =
+                bounded("finding its end", CONNECT_WAIT, connector.seek(Places::new(), end, false))
+                    .await;
+            let sought = match sought {
+                Ok(sought) => sought,
+                Err(error) => return Done::EndFound(Err(error)),
+            };
+            let mut places = Places::new();
+            for Sought { shard, place, .. } in sought {
+                let Some(place) = place else { continue };
+                let position = match &place {
+                    Place::After(position) => position.to_string(),
+                    Place::Ended => String::new(),
+                };
+                let ended = place == Place::Ended;
+                let kept = ShardCheckpoint {
+                    shard: shard.to_string(),
+                    position,
+                    ended,
+                    ..ShardCheckpoint::default()
+                };
+                let report = CheckpointReport { checkpoint: Some(kept), ..blank.clone() };
+                match reports.checkpoint(report).await {
+                    Answered::Done => drop(places.insert(shard, place)),
+                    answered => return Done::EndNotKept(answered),
+                }
+            }
+            Done::EndFound(Ok(places))
         });
     }
 

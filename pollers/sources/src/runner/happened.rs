@@ -21,6 +21,17 @@ impl Runner {
     pub(super) fn happened(&mut self, done: Done) {
         match done {
             Done::Connected(connected) => self.source_connected(connected),
+            Done::EndFound(Ok(places)) => {
+                self.places = places;
+                self.connect_after_places();
+            }
+            Done::EndFound(Err(error)) => self.lost(&error),
+            Done::EndNotKept(answered) => {
+                self.is_done(&answered);
+                self.lost(&SourceError::unreachable(
+                    "the broker could not keep where the source ended when the mapping began",
+                ));
+            }
             Done::Changed(connection, change) if connection == self.connection => {
                 self.changed(change)
             }

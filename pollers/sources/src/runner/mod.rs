@@ -25,7 +25,7 @@ use trine_proto::v1::UnparkOrder;
 use self::shards::Shards;
 use self::status::Status;
 use self::units::Units;
-use crate::clock::Clock;
+use crate::clock::{Clock, monotonic};
 use crate::invoke::{Invoker, Response};
 use crate::plan::Plan;
 use crate::reports::Reports;
@@ -180,7 +180,7 @@ impl Runner {
 
     /// Tells the broker how the mapping is, if it is time and there is something new.
     fn tell(&mut self) {
-        let now = Instant::now();
+        let now = monotonic();
         if self.status.is_due(now) {
             self.tell_now();
             self.status.told(now);

@@ -11,7 +11,7 @@ use trine_poll_engine::{BatchId, Key, ShardId, Ticket};
 
 use crate::invoke::Reply;
 use crate::reports::Answered;
-use crate::source::{Change, Received, Source, Unit};
+use crate::source::{Change, Places, Received, Source, Unit};
 use crate::{Problem, SourceError};
 
 /// Longest wait for a source to connect.
@@ -29,6 +29,9 @@ pub(super) const REOPEN_WAIT: Duration = Duration::from_secs(60);
 /// What a unit came to.
 pub(super) enum Done {
     Connected(Result<Arc<dyn Source>, SourceError>),
+    /// Where the end was when the mapping began, as the broker keeps it now.
+    EndFound(Result<Places, SourceError>),
+    EndNotKept(Answered),
     /// Of the connection with this number.
     Changed(u64, Result<Change, SourceError>),
     /// The connection with this number has had time to open what was open before.

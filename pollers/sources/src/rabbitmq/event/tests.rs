@@ -42,7 +42,7 @@ fn an_event_equals_the_sample() {
         "redelivered": false, "data": "eyJ0aW1lb3V0IjowfQ=="});
     assert_eq!(event, expected);
     assert_eq!(record.arrived_at_ms, Some(2_021_000));
-    assert_eq!((&*record.identifier, &*record.body), ("7", &b"{\"timeout\":0}"[..]));
+    assert_eq!((&*record.identifier, &*record.body), ("1-7", &b"{\"timeout\":0}"[..]));
 }
 
 #[test]

@@ -23,10 +23,15 @@ fn shard(topic: &Topic, partition: i32) -> ShardName {
 
 /// Some other program in the same group.
 fn stranger(topic: &Topic) -> Arc<BaseConsumer> {
+    stranger_with(topic, "range,roundrobin")
+}
+
+fn stranger_with(topic: &Topic, strategy: &str) -> Arc<BaseConsumer> {
     let mut config = client(&topic.bootstrap);
     config
         .set("group.id", &topic.mapping)
         .set("enable.auto.commit", "false")
+        .set("partition.assignment.strategy", strategy)
         .set("auto.offset.reset", "earliest");
     let consumer: BaseConsumer = config.create().expect("a consumer");
     consumer.subscribe(&[&topic.name]).expect("it subscribes");
@@ -130,6 +135,18 @@ async fn a_seek_is_refused_while_somebody_else_reads_the_group() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_member_that_assigns_otherwise_is_named() {
+    let Some(topic) = Topic::create(1).await else { return };
+    let other = stranger_with(&topic, "cooperative-sticky");
+    read_on(&other, 0).await.expect("it joins");
+    let connection = topic.connector(Start::TrimHorizon).connect(Places::new()).await;
+    let change = timeout(PATIENCE, connection.expect("the topic is there").next_change()).await;
+    let error = change.expect("it is told").expect_err("they cannot be in one group");
+    assert_eq!(error.problem, Problem::Configuration, "{error}");
+    assert!(error.to_string().contains("another member of the consumer group"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_next_holder_of_a_mapping_takes_the_place_and_the_last_one_is_told() {
     let Some(topic) = Topic::create(1).await else { return };
     topic.fill(0, 0..4).await;
@@ -150,9 +167,8 @@ async fn the_next_holder_of_a_mapping_takes_the_place_and_the_last_one_is_told()
     assert_eq!(topic.committed(0), Some(1), "what came late did not count");
 }
 
-/// The other process of the test below: reads two records, settles one and goes on living.
+/// The other process of the test below, which starts and kills it: reads two records, settles one and goes on living.
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "a process that another test starts and kills"]
 async fn child() {
     let Ok(spec) = std::env::var(CHILD) else { return };
     let [bootstrap, name, mapping] = *spec.split(' ').collect::<Vec<_>>() else { panic!("{spec}") };
@@ -171,7 +187,7 @@ async fn a_poller_that_was_killed_is_replaced_at_once() {
     let Some(topic) = Topic::create(1).await else { return };
     topic.fill(0, 0..4).await;
     let mut other = tokio::process::Command::new(std::env::current_exe().expect("this binary"))
-        .args(["--exact", "kafka::rebalance::child", "--ignored", "--nocapture"])
+        .args(["--exact", "kafka::rebalance::child", "--nocapture"])
         .env(CHILD, format!("{} {} {}", topic.bootstrap, topic.name, topic.mapping))
         .stdout(Stdio::piped())
         .kill_on_drop(true)
@@ -219,19 +235,4 @@ async fn a_partition_that_nobody_asks_for_holds_up_no_other() {
     let offsets: BTreeSet<_> =
         records.iter().map(|record| record.position.as_str().to_owned()).collect();
     assert_eq!(offsets.len(), 40);
-}
-
-/// Kafka takes partitions from a member that its program does not poll for five minutes (`max.poll.interval.ms`).
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "takes longer than Kafka's five minutes"]
-async fn a_batch_that_waits_longer_than_the_poll_interval_costs_no_rebalance() {
-    let Some(topic) = Topic::create(2).await else { return };
-    topic.fill(0, 0..10).await;
-    let mut poller = Poller::start(&topic.connector(Start::TrimHorizon), Places::new(), 2).await;
-    let shard = shard(&topic, 0);
-    let came = poller.read(&shard, 1).await;
-    let change = timeout(Duration::from_secs(400), poller.source.next_change()).await;
-    assert!(change.is_err(), "{change:?}");
-    poller.commit(&shard, &came[0]).await;
-    assert_eq!(numbers(&poller.read(&shard, 9).await), (1..10).collect::<Vec<_>>());
 }

@@ -208,10 +208,12 @@ async fn brokers_that_go_away_are_told_and_reading_goes_on_when_they_are_back() 
     let mut poller = Poller::start(&topic.connector(Start::TrimHorizon), Places::new(), 1).await;
     let shard = shard(&topic, 0);
     let came = poller.read(&shard, 4).await;
-    cluster.broker_down(-1).expect("it is down");
-    let error = poller.breaks().await;
-    assert_eq!(error.problem, Problem::Unreachable, "{error}");
     let reader = std::sync::Arc::clone(&poller.open[&shard].reader);
+    cluster.broker_down(-1).expect("it is down");
+    let (error, committed) = tokio::join!(poller.breaks(), reader.commit(came[3].position.clone()));
+    assert_eq!(error.problem, Problem::Unreachable, "{error}");
+    let unknown = committed.expect_err("nobody knows whether it is");
+    assert_eq!(unknown.problem, Problem::Unreachable, "{unknown}");
     assert_eq!(reader.receive(super::poller::SOON).await.expect_err("it is broken"), error);
     drop(poller);
     assert_eq!(refused(&topic).await.problem, Problem::Unreachable);

@@ -1,8 +1,6 @@
 //! RabbitMQ and ActiveMQ against servers that `TRINE_RABBITMQ` and `TRINE_ACTIVEMQ` name.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -16,26 +14,12 @@ use trine_pollers::{
     Settled, Source, SourceError, Start, Verdict, Want,
 };
 
+mod activemq;
 mod proxy;
 mod rabbitmq;
 
 /// Longest that something may take which has nothing to wait for.
 const PROMPT: Duration = Duration::from_secs(60);
-
-/// The address of a server that a variable names; without one the test is noted as skipped.
-fn server(variable: &str) -> Option<String> {
-    let named = std::env::var(variable).ok();
-    if named.is_none() {
-        let test = std::thread::current().name().unwrap_or("?").to_owned();
-        eprintln!("skipped: {test}: {variable} is not set");
-        if let Some(path) = std::env::var_os("TRINE_SKIPS") {
-            let mut file =
-                File::options().create(true).append(true).open(path).expect("a file of skips");
-            writeln!(file, "{test}: {variable} is not set").expect("the skip is noted");
-        }
-    }
-    named
-}
 
 /// A name that nobody else uses.
 fn unique(what: &str) -> String {

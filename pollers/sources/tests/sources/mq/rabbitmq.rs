@@ -12,6 +12,7 @@ use trine_proto::v1::RabbitMqSource;
 
 use super::*;
 use crate::mq::proxy::Proxy;
+use crate::skip::server;
 
 /// The kinds of queue that are read alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
