@@ -17,7 +17,14 @@ mod error;
 #[cfg(any(feature = "nats", feature = "redis"))]
 mod in_hand;
 mod invoke;
-#[cfg(any(feature = "kafka", feature = "aws", feature = "rabbitmq", feature = "activemq", feature = "nats", feature = "redis"))]
+#[cfg(any(
+    feature = "kafka",
+    feature = "aws",
+    feature = "rabbitmq",
+    feature = "activemq",
+    feature = "nats",
+    feature = "redis"
+))]
 mod json_text;
 mod plan;
 mod poller;
