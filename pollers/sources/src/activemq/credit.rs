@@ -29,8 +29,8 @@ pub(crate) struct Credit {
     last: Id,
     /// What the receive that runs wants.
     wanted: u32,
-    /// The most that was needed since the last look, and before it.
-    needed: [u32; 2],
+    /// The most that was needed since the last look.
+    needed: u32,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -46,8 +46,8 @@ impl Credit {
     /// A receive wants so many. Gives the subscription that is missing for that, if one is.
     pub(crate) fn want(&mut self, records: u32) -> Option<Subscribe> {
         self.wanted = records.clamp(1, PREFETCH_MAX);
-        self.needed[0] = self.needed[0].max(self.in_hand() + self.wanted);
-        let free = self.prefetch() - self.in_hand();
+        self.needed = self.needed.max(self.in_hand() + self.wanted);
+        let free = self.prefetch().saturating_sub(self.in_hand());
         if free >= self.wanted || self.subscriptions.len() == SUBSCRIPTIONS_MAX {
             return None;
         }
@@ -92,10 +92,11 @@ impl Credit {
         }
     }
 
-    /// A look, now and then: ends subscriptions without which there would have been enough since the look before the last. The
-    /// records of theirs that wait here go back to the server.
+    /// A look, now and then: ends subscriptions without which there would have been enough since the last one. The records of theirs
+    /// that wait here go back to the server.
     pub(crate) fn end_unneeded(&mut self) -> Vec<Id> {
-        let needed = self.needed[0].max(self.needed[1]).max(self.in_hand() + self.wanted);
+        let now = self.in_hand() + self.wanted;
+        let needed = self.needed.max(now);
         let mut total = self.prefetch();
         let mut ended = Vec::new();
         for (id, subscription) in &self.subscriptions {
@@ -107,7 +108,7 @@ impl Credit {
         for id in &ended {
             self.subscriptions.remove(id);
         }
-        self.needed = [self.in_hand() + self.wanted, self.needed[0]];
+        self.needed = now;
         ended
     }
 

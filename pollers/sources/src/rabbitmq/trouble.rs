@@ -27,6 +27,7 @@ pub(crate) fn told(config: &Config, doing: Doing, error: &Error) -> SourceError 
         ErrorKind::ProtocolError(refusal) => {
             refused(config, doing, refusal.get_id(), refusal.get_message().as_str())
         }
+        ErrorKind::ParsingError(error) => unreadable(config, &error.to_string()),
         ErrorKind::MissingHeartbeatError => {
             unreachable(config, "was silent for two heartbeats; the connection is taken for dead")
         }
@@ -46,6 +47,15 @@ pub(crate) fn unreachable(config: &Config, what: &str) -> SourceError {
 pub(crate) fn cancelled(config: &Config) -> SourceError {
     SourceError::configuration(format!(
         "RabbitMQ at {} cancelled the consumer: the queue \"{}\" was deleted, or its node went away",
+        config.address, config.queue
+    ))
+}
+
+/// The client library reads short strings of the protocol as UTF-8, and ends the connection otherwise.
+fn unreadable(config: &Config, error: &str) -> SourceError {
+    SourceError::configuration(format!(
+        "RabbitMQ at {} sends what cannot be read, most likely a record in the queue \"{}\" with a property (correlationId, messageId, …) that \
+         is not UTF-8: take it out of the queue with another tool ({error})",
         config.address, config.queue
     ))
 }

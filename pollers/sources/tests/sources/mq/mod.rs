@@ -17,6 +17,7 @@ use trine_pollers::{
 mod activemq;
 mod proxy;
 mod rabbitmq;
+mod raw_amqp;
 
 /// Longest that something may take which has nothing to wait for.
 const PROMPT: Duration = Duration::from_secs(60);

@@ -12,6 +12,7 @@ use trine_proto::v1::RabbitMqSource;
 
 use super::*;
 use crate::mq::proxy::Proxy;
+use crate::mq::raw_amqp;
 use crate::skip::server;
 
 /// The kinds of queue that are read alike.
@@ -308,6 +309,16 @@ async fn a_stream_is_refused() {
     queue.publish(b"1", BasicProperties::default()).await;
     let ended = timeout(PROMPT, receiving).await.expect("it ends");
     assert_told(&ended.expect_err("it is a stream"), Problem::Configuration, &["is a stream"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_cannot_be_read_is_told() {
+    let Some(queue) = Queue::new(Kind::Classic).await else { return };
+    raw_amqp::publish(&queue.server, &queue.name, b"\xff\xfe").await;
+    let open = Open::new(&queue.connector()).await;
+    let want = Want { records_max: 1, bytes_max: u64::MAX, wait: PROMPT };
+    let error = open.reader().receive(want).await.expect_err("it is not UTF-8");
+    assert_told(&error, Problem::Configuration, &["cannot be read", &queue.name, "not UTF-8"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
