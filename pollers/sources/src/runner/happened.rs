@@ -46,12 +46,7 @@ impl Runner {
             Done::Answered(shard, batch, reply) => self.answered(shard, batch, reply),
             Done::Settled(shard, ticket, settled) => {
                 let done = self.is_settled("settle records", settled);
-                self.step(if done {
-                    Input::Settled { shard, ticket }
-                } else {
-                    Input::SettleFailed { shard, ticket }
-                });
-                self.let_go(shard);
+                self.settle_ended(shard, ticket, done);
             }
             Done::Committed(shard, ticket, committed) => {
                 let done = self.is_settled("commit", committed);
@@ -62,23 +57,8 @@ impl Runner {
                 self.checkpoint_ended(shard, ticket, done);
             }
             Done::Finished(shard, answered) => self.finished(shard, &answered),
-            Done::Delivered(shard, ticket, answered) => {
-                let done = self.is_done(&answered);
-                self.step(match done {
-                    true => Input::FailureDelivered { shard, ticket },
-                    false => Input::FailureDeliveryFailed { shard, ticket },
-                });
-                self.let_go(shard);
-            }
-            Done::Parked(shard, ticket, answered) => {
-                let full = matches!(answered, Answered::Full(_));
-                let done = self.is_done(&answered);
-                self.step(match done {
-                    true => Input::Parked { shard, ticket },
-                    false => Input::ParkFailed { shard, ticket, full },
-                });
-                self.let_go(shard);
-            }
+            Done::Delivered(shard, ticket, answered) => self.delivered(shard, ticket, &answered),
+            Done::Parked(shard, ticket, answered) => self.parked(shard, ticket, &answered),
             Done::StillParked(answered) => {
                 self.is_done(&answered);
             }
@@ -87,13 +67,36 @@ impl Runner {
                 if done && let Some(open) = self.shards.get_mut(shard) {
                     open.unpark_settled(key, count);
                 }
-                self.step(if done {
-                    Input::Settled { shard, ticket }
-                } else {
-                    Input::SettleFailed { shard, ticket }
-                });
+                self.settle_ended(shard, ticket, done);
             }
         }
+    }
+
+    fn settle_ended(&mut self, shard: ShardId, ticket: Ticket, done: bool) {
+        self.step(match done {
+            true => Input::Settled { shard, ticket },
+            false => Input::SettleFailed { shard, ticket },
+        });
+        self.let_go(shard);
+    }
+
+    fn delivered(&mut self, shard: ShardId, ticket: Ticket, answered: &Answered) {
+        let done = self.is_done(answered);
+        self.step(match done {
+            true => Input::FailureDelivered { shard, ticket },
+            false => Input::FailureDeliveryFailed { shard, ticket },
+        });
+        self.let_go(shard);
+    }
+
+    fn parked(&mut self, shard: ShardId, ticket: Ticket, answered: &Answered) {
+        let full = matches!(answered, Answered::Full(_));
+        let done = self.is_done(answered);
+        self.step(match done {
+            true => Input::Parked { shard, ticket },
+            false => Input::ParkFailed { shard, ticket, full },
+        });
+        self.let_go(shard);
     }
 
     fn source_connected(&mut self, connected: Result<Arc<dyn Source>, SourceError>) {
