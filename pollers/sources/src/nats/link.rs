@@ -33,7 +33,7 @@ const HEAL_WAIT: Duration = Duration::from_secs(1);
 pub(crate) struct Link {
     pub(crate) client: Client,
     pub(crate) context: jetstream::Context,
-    state: watch::Receiver<State>,
+    state: Arc<watch::Sender<State>>,
 }
 
 #[derive(Clone, Debug)]
@@ -47,8 +47,8 @@ enum State {
 impl Link {
     /// A connection to one of the servers, if it is new enough.
     pub(crate) async fn open(config: &NatsConfig) -> Result<Self, SourceError> {
-        let (tell, state) = watch::channel(State::Fine);
-        let tell = Arc::new(tell);
+        let state = Arc::new(watch::Sender::new(State::Fine));
+        let tell = Arc::clone(&state);
         let connected = Arc::new(AtomicBool::new(false));
         let was_connected = Arc::clone(&connected);
         let mut options = ConnectOptions::new()
@@ -107,9 +107,25 @@ impl Link {
         }
     }
 
+    /// Whether the connection works, as far as anybody knows.
+    pub(crate) fn is_fine(&self) -> bool {
+        matches!(*self.state.borrow(), State::Fine)
+    }
+
+    /// Gives the connection up, for a reason that the client library does not see.
+    pub(crate) fn give_up(&self, error: &SourceError) {
+        self.state.send_if_modified(|state| {
+            let fine = matches!(state, State::Fine);
+            if fine {
+                *state = State::Broken(error.to_string());
+            }
+            fine
+        });
+    }
+
     /// Waits until the connection broke or the server refused something on it.
     pub(crate) async fn trouble(&self) -> SourceError {
-        let mut state = self.state.clone();
+        let mut state = self.state.subscribe();
         let trouble = state.wait_for(|state| !matches!(state, State::Fine));
         match trouble.await.as_deref() {
             Ok(State::Refused(says)) => SourceError::new(

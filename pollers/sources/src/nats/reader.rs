@@ -77,14 +77,15 @@ impl ConsumerReader {
         link: Link,
         consumer: &Consumer,
         in_hand: Arc<InHand<u64>>,
+        clock: Clock,
     ) -> Result<Self, SourceError> {
-        let (info, clock) = (&consumer.info, Clock::start());
+        let (info, now_ms) = (&consumer.info, clock.now_ms());
         let mut read_from_ms = 0;
         if info.num_ack_pending > in_hand.count()
-            && !link.reclaim(consumer, |sequence| in_hand.holds(sequence)).await?
+            && !link.reclaim(consumer, |sequence| in_hand.holds(sequence, now_ms)).await?
         {
             let lease_ms = u64::try_from(consumer.lease.as_millis()).unwrap_or(u64::MAX);
-            read_from_ms = clock.now_ms().saturating_add(lease_ms);
+            read_from_ms = now_ms.saturating_add(lease_ms);
         }
         let inbox = link.client.new_inbox();
         let subscribed = link.client.subscribe(format!("{inbox}.*")).await;
@@ -110,6 +111,13 @@ impl ConsumerReader {
             clock,
             read_from_ms,
         })
+    }
+
+    /// Waits until the connection broke, and no receive is under way: whatever one has brought is told before this.
+    pub(crate) async fn broken(&self) -> SourceError {
+        let error = self.link.trouble().await;
+        drop(self.pulls.lock().await);
+        error
     }
 
     async fn pull(&self, pulls: &mut Pulls, want: Want) -> Result<Pulled, SourceError> {
@@ -191,7 +199,7 @@ impl ConsumerReader {
         let reply = reply?;
         let delivery = Delivery::of(&reply)?;
         pulled.pending = Some(delivery.pending);
-        if self.in_hand.holds(delivery.stream_sequence) {
+        if self.in_hand.holds(delivery.stream_sequence, self.clock.now_ms()) {
             return None;
         }
         let event = self.events.event(&subject, &delivery, headers.as_ref(), &payload);
@@ -235,9 +243,14 @@ impl Reader for ConsumerReader {
             let mut pulls = self.pulls.lock().await;
             let pulled = self.pull(&mut pulls, want).await?;
             let lag_records = self.lag(&pulled);
+            // Somebody may act on that already, and expect nothing of this connection any more.
+            if !self.link.is_fine() {
+                return Err(self.link.trouble().await);
+            }
             // From here on nothing is waited for: what is noted as given is given.
             let Pulled { mut records, sequences, .. } = pulled;
-            let mut new = sequences.into_iter().map(|sequence| self.in_hand.give(sequence));
+            let now_ms = self.clock.now_ms();
+            let mut new = sequences.into_iter().map(|sequence| self.in_hand.give(sequence, now_ms));
             records.retain(|_| new.next().unwrap_or(false));
             Ok(Received { records, lag_records, ..Received::default() })
         })
@@ -253,6 +266,7 @@ impl Reader for ConsumerReader {
                 })?;
                 settled.push((delivery.stream_sequence, position, verdict));
             }
+            let now_ms = self.clock.now_ms();
             // What is given back comes again in the order in which it is given back.
             settled.sort_by_key(|(sequence, ..)| *sequence);
             let of = |wanted: fn(Verdict) -> bool| {
@@ -264,8 +278,11 @@ impl Reader for ConsumerReader {
             let acks = settled.iter().map(|(_, position, verdict)| {
                 (Subject::from(position.as_str()), payload(*verdict))
             });
-            self.link.acknowledge(acks.collect(), self.confirm).await?;
+            let acknowledged = self.link.acknowledge(acks.collect(), self.confirm).await;
+            // A runner that reads nothing, because nothing can be settled, would not learn of it otherwise.
+            acknowledged.inspect_err(|error| self.link.give_up(error))?;
             self.in_hand.take_back(of(|v| matches!(v, Verdict::Done | Verdict::Rejected)));
+            self.in_hand.extended(of(|v| v == Verdict::Held), now_ms);
             Ok(())
         })
     }

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::config::NatsConfig;
 use super::link::Link;
 use super::reader::ConsumerReader;
+use crate::clock::Clock;
 use crate::in_hand::InHand;
 use crate::timestamp::rfc3339;
 use crate::{
@@ -35,11 +36,12 @@ const DESCRIPTOR: Descriptor = Descriptor {
 pub(crate) struct NatsConnector {
     config: NatsConfig,
     in_hand: Arc<InHand<u64>>,
+    clock: Clock,
 }
 
 impl NatsConnector {
     pub(crate) fn new(config: NatsConfig) -> Self {
-        Self { config, in_hand: Arc::new(InHand::new()) }
+        Self { config, in_hand: Arc::new(InHand::new()), clock: Clock::start() }
     }
 
     fn shard(&self) -> ShardName {
@@ -49,17 +51,19 @@ impl NatsConnector {
     async fn open(&self) -> Result<Connection, SourceError> {
         let link = Link::open(&self.config).await?;
         let consumer = link.consumer(&self.config, self.in_hand.read_through()).await?;
+        self.in_hand.connected(self.clock.now_ms(), consumer.lease);
         let in_hand = Arc::clone(&self.in_hand);
-        let reader = ConsumerReader::open(link.clone(), &consumer, in_hand).await?;
+        let reader = ConsumerReader::open(link, &consumer, in_hand, self.clock).await?;
+        let reader = Arc::new(reader);
         let opened = Opened {
             shard: self.shard(),
-            reader: Arc::new(reader),
+            reader: Arc::<ConsumerReader>::clone(&reader),
             envelope: Envelope::records(),
             lease: Some(consumer.lease),
         };
         let mut changes: VecDeque<_> = consumer.notices.into_iter().map(Change::Notice).collect();
         changes.push_back(Change::Opened(opened));
-        Ok(Connection { link, changes: Mutex::new(changes) })
+        Ok(Connection { reader, changes: Mutex::new(changes) })
     }
 }
 
@@ -112,7 +116,7 @@ impl Connect for NatsConnector {
 
 /// One connection.
 struct Connection {
-    link: Link,
+    reader: Arc<ConsumerReader>,
     changes: Mutex<VecDeque<Change>>,
 }
 
@@ -122,7 +126,7 @@ impl Source for Connection {
             let next = self.changes.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
             match next {
                 Some(change) => Ok(change),
-                None => Err(self.link.trouble().await),
+                None => Err(self.reader.broken().await),
             }
         })
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use redis::{Cmd, Pipeline, RedisError, Value, cmd};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 use trine_poll_engine::BATCH_BYTES_MAX;
 
 use super::config::RedisConfig;
@@ -40,6 +40,9 @@ pub(crate) struct StreamReader {
     progress: Mutex<Progress>,
     /// The first entry that was given back and not read again yet.
     given_back: BlockingMutex<Option<EntryId>>,
+    /// Why the connection that settles is of no use any more. Without this, a runner that reads nothing, because nothing can be settled,
+    /// would never learn of it.
+    broken: watch::Sender<Option<SourceError>>,
 }
 
 #[derive(Debug)]
@@ -64,13 +67,18 @@ enum Next {
 }
 
 impl StreamReader {
-    pub(crate) fn new(config: RedisConfig, link: Link, in_hand: Arc<InHand<EntryId>>) -> Self {
+    pub(crate) fn new(
+        config: RedisConfig,
+        link: Link,
+        in_hand: Arc<InHand<EntryId>>,
+        clock: Clock,
+    ) -> Self {
         Self {
             events: EventWriter::new(&config.stream),
             config,
             link,
             in_hand,
-            clock: Clock::start(),
+            clock,
             progress: Mutex::new(Progress {
                 next: Next::Pending(EntryId::ZERO),
                 claim_at_ms: 0,
@@ -79,7 +87,16 @@ impl StreamReader {
                 notices: Vec::new(),
             }),
             given_back: BlockingMutex::new(None),
+            broken: watch::Sender::new(None),
         }
+    }
+
+    /// Waits until nothing can be settled over this connection, and no receive is under way: whatever one has brought is told before this.
+    pub(crate) async fn broken(&self) -> SourceError {
+        let mut broken = self.broken.subscribe();
+        let why = broken.wait_for(Option::is_some).await.ok().and_then(|why| why.clone());
+        drop(self.progress.lock().await);
+        why.unwrap_or_else(|| SourceError::unreachable("the Redis client has ended"))
     }
 
     /// One step. Whether it was the one that waits.
@@ -196,7 +213,7 @@ impl StreamReader {
         let mut gone = Vec::new();
         for Entry { id, fields } in entries {
             match fields {
-                _ if self.in_hand.holds(id) => {}
+                _ if self.in_hand.holds(id, self.clock.now_ms()) => {}
                 Some(fields) => records.push(self.record(id, &fields)),
                 None => gone.push(id),
             }
@@ -267,7 +284,11 @@ impl StreamReader {
             return Ok(());
         }
         let sent = self.link.ask_all(&commands).await;
-        sent.map(drop).map_err(|error| trouble(&about(&self.config), &error))
+        sent.map(drop).map_err(|error| {
+            let error = trouble(&about(&self.config), &error);
+            self.broken.send_replace(Some(error.clone()));
+            error
+        })
     }
 }
 
@@ -283,10 +304,15 @@ impl Reader for StreamReader {
                 }
             }
             let lag_records = self.lag(&mut progress, records.len()).await?;
+            // Somebody may act on that already, and expect nothing of this connection any more.
+            if let Some(why) = &*self.broken.borrow() {
+                return Err(why.clone());
+            }
             // From here on nothing is waited for: what is noted as given is given.
             let notices = std::mem::take(&mut progress.notices);
+            let now_ms = self.clock.now_ms();
             records.retain(|record| {
-                record.position.as_str().parse().is_ok_and(|id| self.in_hand.give(id))
+                record.position.as_str().parse().is_ok_and(|id| self.in_hand.give(id, now_ms))
             });
             Ok(Received { records, ended: false, lag_records, notices })
         })
@@ -294,6 +320,7 @@ impl Reader for StreamReader {
 
     fn settle(&self, verdicts: Vec<Settled>) -> Unit<'_, ()> {
         Box::pin(async move {
+            let now_ms = self.clock.now_ms();
             let (mut ended, mut held, mut back) = (Vec::new(), Vec::new(), Vec::new());
             for Settled { position, verdict } in verdicts {
                 let id: EntryId = position.as_str().parse().map_err(|()| {
@@ -310,6 +337,7 @@ impl Reader for StreamReader {
             // Claimed by whoever has them: their idle time starts anew, and nothing else changes.
             let claim = [self.config.consumer.as_str(), "0"];
             self.send(self.with_ids("XCLAIM", &claim, &held, &["JUSTID"])).await?;
+            self.in_hand.extended(held, now_ms);
             // Redis takes nothing back: they stay pending, and are read again.
             if let Some(first) = back.iter().min().copied() {
                 self.in_hand.take_back(back);

@@ -12,6 +12,7 @@ use super::entry::EntryId;
 use super::group::Before;
 use super::link::Link;
 use super::reader::StreamReader;
+use crate::clock::Clock;
 use crate::in_hand::InHand;
 use crate::timestamp::rfc3339;
 use crate::{
@@ -40,11 +41,17 @@ pub(crate) struct RedisConnector {
     in_hand: Arc<InHand<EntryId>>,
     /// The stream was looked for and was not there.
     was_absent: AtomicBool,
+    clock: Clock,
 }
 
 impl RedisConnector {
     pub(crate) fn new(config: RedisConfig) -> Self {
-        Self { config, in_hand: Arc::new(InHand::new()), was_absent: AtomicBool::new(false) }
+        Self {
+            config,
+            in_hand: Arc::new(InHand::new()),
+            was_absent: AtomicBool::new(false),
+            clock: Clock::start(),
+        }
     }
 
     fn shard(&self) -> ShardName {
@@ -62,16 +69,18 @@ impl RedisConnector {
             self.was_absent.store(true, Atomically::Relaxed);
         }
         let notices = found?;
-        let reader = StreamReader::new(self.config.clone(), link, Arc::clone(&self.in_hand));
+        self.in_hand.connected(self.clock.now_ms(), self.config.lease);
+        let in_hand = Arc::clone(&self.in_hand);
+        let reader = Arc::new(StreamReader::new(self.config.clone(), link, in_hand, self.clock));
         let opened = Opened {
             shard: self.shard(),
-            reader: Arc::new(reader),
+            reader: Arc::<StreamReader>::clone(&reader),
             envelope: Envelope::records(),
             lease: Some(self.config.lease),
         };
         let mut changes: VecDeque<_> = notices.into_iter().map(Change::Notice).collect();
         changes.push_back(Change::Opened(opened));
-        Ok(Connection { changes: Mutex::new(changes) })
+        Ok(Connection { reader, changes: Mutex::new(changes) })
     }
 }
 
@@ -121,8 +130,9 @@ impl Connect for RedisConnector {
     }
 }
 
-/// One connection: what is to be told of it.
+/// One connection.
 struct Connection {
+    reader: Arc<StreamReader>,
     changes: Mutex<VecDeque<Change>>,
 }
 
@@ -132,8 +142,7 @@ impl Source for Connection {
             let next = self.changes.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
             match next {
                 Some(change) => Ok(change),
-                // That the connection broke is told by its reader.
-                None => std::future::pending().await,
+                None => Err(self.reader.broken().await),
             }
         })
     }

@@ -12,6 +12,7 @@ use async_nats::jetstream::{self, Context};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use futures_util::StreamExt as _;
 use serde_json::{Value, json};
 use trine_pollers::conformance::Subject;
 use trine_pollers::{
@@ -21,7 +22,7 @@ use trine_pollers::{
 use trine_proto::v1::NatsSource;
 
 use self::server::Server;
-use crate::by_hand::{Hand, WANT, binding, bodies, event, until};
+use crate::by_hand::{Hand, PROMPT, WANT, binding, bodies, event, until};
 use crate::proxy::{Mode, Proxy};
 
 const STREAM: &str = "ORDERS";
@@ -400,19 +401,54 @@ async fn a_restarted_server_is_read_on_and_takes_what_is_in_hand() {
 }
 
 #[tokio::test]
-async fn a_lease_that_ran_out_brings_nothing_twice() {
-    let Some(world) = World::with_short_lease().await else { return };
+async fn a_lease_that_ran_out_while_cut_off_brings_nothing_twice() {
+    let Some(mut world) = World::with_short_lease().await else { return };
+    let proxy = Proxy::to(world.server.address).await;
+    world.source.urls = vec![format!("nats://{}", proxy.address)];
+    let connector = world.connector(Start::TrimHorizon);
     world.publish_numbers(0..3).await;
-    let hand = Hand::open(&world.connector(Start::TrimHorizon)).await;
+    let hand = Hand::open(&connector).await;
     assert_eq!(hand.opened.lease, Some(Duration::from_secs(2)));
     let records = hand.receive(3).await;
-    let until_redelivered = Want { wait: Duration::from_secs(6), ..WANT };
-    let again = hand.opened.reader.receive(until_redelivered).await.expect("it works").records;
+    proxy.set(Mode::Cut);
+    drop(hand);
+    // Somebody else's request, so that the server has a reason to look at what is due.
+    let durable = world.context.get_consumer_from_stream("mine", STREAM).await;
+    let durable: jetstream::consumer::PullConsumer = durable.expect("it is there");
+    let mut due = durable.batch().max_messages(3).expires(PROMPT).messages().await.expect("asked");
+    for _ in 0..3 {
+        due.next().await.expect("it is due").expect("a message");
+    }
+    proxy.set(Mode::Pass);
+    let hand = Hand::open(&connector).await;
+    let again = hand.once().await.records;
     assert!(again.is_empty(), "the runner has them: {again:?}");
-    assert!(world.info().await.num_redelivered > 0, "the server did send them");
     hand.settle(&records, Verdict::Done).await;
     let info = world.info().await;
     assert_eq!((info.num_ack_pending, info.ack_floor.stream_sequence), (0, 3));
+}
+
+#[tokio::test]
+async fn what_the_runner_lost_comes_again_and_what_it_extends_does_not() {
+    let Some(world) = World::with_short_lease().await else { return };
+    world.publish_numbers(0..3).await;
+    let hand = Hand::open(&world.connector(Start::TrimHorizon)).await;
+    let records = hand.receive(3).await;
+    let mut again = Vec::new();
+    while again.len() < 2 {
+        hand.settle(&records[..1], Verdict::Held).await;
+        again.extend(hand.once().await.records);
+    }
+    assert_eq!(numbers(&again), [1, 2]);
+}
+
+#[tokio::test]
+async fn a_connection_that_breaks_is_told_to_a_runner_that_reads_nothing() {
+    let Some(mut world) = World::new().await else { return };
+    let hand = Hand::open(&world.connector(Start::TrimHorizon)).await;
+    world.server.kill();
+    let error = tokio::time::timeout(PROMPT, hand.source.next_change()).await.expect("it is told");
+    assert_eq!(error.expect_err("it broke").problem, Problem::Unreachable);
 }
 
 #[tokio::test]
@@ -444,6 +480,24 @@ async fn a_consumer_that_somebody_removed_goes_on_after_what_was_read() {
     let hand = Hand::open(&connector).await;
     assert!(hand.notices[0].gap && hand.notices[0].message.contains("goes on at sequence 3"));
     assert_eq!(numbers(&hand.receive(1).await), [2]);
+    assert!(hand.once().await.records.is_empty());
+}
+
+#[tokio::test]
+async fn a_consumer_that_is_gone_is_told_to_a_runner_that_reads_nothing() {
+    let Some(world) = World::new().await else { return };
+    world.publish_numbers(0..2).await;
+    let connector = world.connector(Start::TrimHorizon);
+    let hand = Hand::open(&connector).await;
+    let records = hand.receive(2).await;
+    world.context.delete_consumer_from_stream("trine-m", STREAM).await.expect("removed");
+    let error = hand.try_settle(&records, Verdict::Done).await.expect_err("nobody takes it");
+    assert!(error.to_string().contains("does not exist any more"), "{error}");
+    let told = tokio::time::timeout(PROMPT, hand.source.next_change()).await.expect("it is told");
+    assert_eq!(told.expect_err("it is of no use").problem, Problem::Unreachable);
+    // The runner says it again on the next connection.
+    let hand = Hand::open(&connector).await;
+    hand.settle(&records, Verdict::Done).await;
     assert!(hand.once().await.records.is_empty());
 }
 

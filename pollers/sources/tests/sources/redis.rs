@@ -18,7 +18,7 @@ use trine_pollers::{
 use trine_proto::v1::RedisSource;
 
 use self::server::Server;
-use crate::by_hand::{Hand, WANT, binding, event, until};
+use crate::by_hand::{Hand, PROMPT, WANT, binding, event, until};
 use crate::proxy::{Mode, Proxy};
 use crate::skip;
 
@@ -481,6 +481,34 @@ async fn what_a_dead_consumer_has_is_taken_over_and_what_a_living_one_holds_is_n
     hand.settle(&came, Verdict::Done).await;
     other.settle(held, Verdict::Done).await;
     assert_eq!(world.pending("shared").await, 0);
+}
+
+#[tokio::test]
+async fn what_the_runner_lost_comes_again_and_what_it_extends_does_not() {
+    let Some(world) = World::new().await else { return };
+    world.add_numbers(0..3).await;
+    let hand = Hand::open(&world.connector(Start::TrimHorizon)).await;
+    let records = hand.receive(3).await;
+    let mut again = Vec::new();
+    while again.len() < 2 {
+        hand.settle(&records[..1], Verdict::Held).await;
+        again.extend(hand.once().await.records);
+    }
+    assert_eq!(numbers(&again), [1, 2]);
+}
+
+#[tokio::test]
+async fn a_connection_that_breaks_is_told_to_a_runner_that_reads_nothing() {
+    let Some(mut world) = World::new().await else { return };
+    let proxy = Proxy::to(world.address).await;
+    world.source.url = format!("redis://{}", proxy.address);
+    world.add("1").await;
+    let hand = Hand::open(&world.connector(Start::TrimHorizon)).await;
+    let records = hand.receive(1).await;
+    proxy.set(Mode::Cut);
+    hand.try_settle(&records, Verdict::Done).await.expect_err("it is cut");
+    let error = tokio::time::timeout(PROMPT, hand.source.next_change()).await.expect("it is told");
+    assert_eq!(error.expect_err("it broke").problem, Problem::Unreachable);
 }
 
 #[tokio::test]

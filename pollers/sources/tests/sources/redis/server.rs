@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::by_hand::until;
@@ -96,8 +97,17 @@ async fn launch(
     let mut ended = false;
     until("the Redis server", async || {
         ended = process.try_wait().expect("our own child").is_some();
-        ended || TcpStream::connect(address).await.is_ok()
+        ended || answers(address).await
     })
     .await;
     (!ended).then_some(process)
+}
+
+/// Whether it has read its data: until then it answers that it is loading.
+async fn answers(address: SocketAddr) -> bool {
+    let Ok(mut connection) = TcpStream::connect(address).await else { return false };
+    let mut answer = [0; 7];
+    connection.write_all(b"PING\r\n").await.is_ok()
+        && connection.read_exact(&mut answer).await.is_ok()
+        && (answer.starts_with(b"+PONG") || answer.starts_with(b"-NOAUTH"))
 }
