@@ -73,13 +73,6 @@ impl Parked {
     /// Nobody has any records of these any more; whoever gets them next is told how many there are.
     pub(super) fn nothing_is_sent(&mut self) {
         self.keys.values_mut().for_each(|key| (key.sent, key.dropped) = (0, 0));
-        let empty: Vec<KeyName> = self
-            .keys
-            .iter()
-            .filter(|(_, key)| key.is_empty())
-            .map(|(name, _)| name.clone())
-            .collect();
-        empty.iter().for_each(|name| self.forget_if_empty(name));
     }
 
     /// Takes rows out until there are `max` of them.
@@ -123,9 +116,9 @@ impl Parked {
 }
 
 impl ParkedKey {
-    /// There is nothing of it, nothing comes, and everybody knows.
+    /// There is nothing of it, and nothing comes.
     fn is_empty(&self) -> bool {
-        self.records.is_empty() && self.joining == 0 && !self.settling && self.dropped == 0
+        self.records.is_empty() && self.joining == 0 && !self.settling
     }
 
     pub(super) fn record(&self, mapping: u64, name: &KeyName) -> ParkedKeyRecord {

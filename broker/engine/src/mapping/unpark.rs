@@ -141,12 +141,31 @@ impl Registry {
             }
             let bytes: u64 = key.records.drain(..count).map(|record| u64::from(record.bytes)).sum();
             key.sent = if unparking { key.sent.saturating_sub(count) } else { 0 };
-            if matches!(whose, Whose::User(_)) && mapping.lease.is_some() {
+            let by_user = matches!(whose, Whose::User(_)) && count > 0;
+            if by_user {
                 key.dropped += count as u64;
             }
+            // Otherwise it is told with what is sent of the key.
+            let none_left = by_user && key.records.is_empty();
             left = key.records.len() as u64;
             mapping.parked.records -= count as u64;
             mapping.parked.bytes -= bytes;
+            if none_left && let Some(lease) = mapping.lease.as_ref() {
+                let dropped = std::mem::take(&mut key.dropped);
+                let (poller, fence, id) = (lease.poller, lease.fence, mapping.record.id);
+                let (shard, key) = (Arc::clone(&name.0), Arc::clone(&name.1));
+                let records = Vec::new();
+                out.push(MappingEffect::Unpark {
+                    poller,
+                    mapping: id,
+                    fence,
+                    shard,
+                    key,
+                    records,
+                    left,
+                    dropped,
+                });
+            }
             mapping.parked.forget_if_empty(&name);
         }
         match whose {
@@ -188,12 +207,10 @@ impl Registry {
         let open = mapping.parked.keys.values().filter(|key| key.sent > 0).count();
         let limits = &self.limits;
         let ready = |key: &ParkedKey| {
-            let coming = key.unparking && !key.records.is_empty();
-            key.sent == 0 && !key.settling && (coming || key.dropped > 0)
+            key.unparking && key.sent == 0 && !key.settling && !key.records.is_empty()
         };
         let room = limits.unpark_keys_max.saturating_sub(open);
         let next = mapping.parked.keys.iter_mut().filter(|(_, key)| ready(key)).take(room);
-        let mut told = Vec::new();
         for (name, key) in next {
             let mut bytes = 0;
             let fitting = key.records.iter().take(limits.unpark_records_max).take_while(|record| {
@@ -205,7 +222,6 @@ impl Registry {
             key.sent = records.len();
             let left = (key.records.len() - records.len()) as u64;
             let dropped = std::mem::take(&mut key.dropped);
-            told.push(name.clone());
             let (shard, key) = (Arc::clone(&name.0), Arc::clone(&name.1));
             out.push(MappingEffect::Unpark {
                 poller,
@@ -218,6 +234,5 @@ impl Registry {
                 dropped,
             });
         }
-        told.iter().for_each(|name| mapping.parked.forget_if_empty(name));
     }
 }
