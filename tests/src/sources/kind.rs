@@ -72,8 +72,8 @@ impl Kind {
             Self::Redis => Some(Product::Redis),
             Self::Nats => Some(Product::Nats),
             Self::Kafka => Some(Product::Kafka),
-            Self::Sqs => Some(Product::ElasticMq),
-            Self::SqsFifo => Some(Product::MiniStack),
+            // MiniStack has queues too, but looks at every message that waits for each one that it gives out.
+            Self::Sqs | Self::SqsFifo => Some(Product::ElasticMq),
             Self::Kinesis => Some(Product::Kinesis),
             Self::DynamoDb => Some(Product::DynamoDb),
             Self::RabbitMq => Some(Product::RabbitMq),

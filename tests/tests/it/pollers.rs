@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use trine_proto::v1::source_config::Source;
 use trine_proto::v1::{FileSource, FunctionSettings, MappingSettings};
@@ -17,7 +18,7 @@ use trine_tests::fixture::broker::{Broker, Setup};
 use trine_tests::fixture::client::Client;
 use trine_tests::fixture::poller::Poller;
 use trine_tests::fixture::serving::Serving;
-use trine_tests::fixture::wait::until;
+use trine_tests::fixture::wait::{soon, until};
 use trine_tests::fixture::{LIMIT, run};
 use trine_tests::sources::{FUNCTION, Witness};
 
@@ -88,10 +89,12 @@ impl Scene {
         }
         let load = Load::begin(files, witness.clone());
         let checkpoints = Checkpoints::watch(client, mappings.clone());
-        let scene = Self { broker, pollers, witness, _worker: worker, mappings, load, checkpoints };
+        let mut scene =
+            Self { broker, pollers, witness, _worker: worker, mappings, load, checkpoints };
         let held = until_all(&scene, |_, poller, _| !poller.is_empty()).await;
         assert!(held.values().any(|(poller, _)| poller == "one"), "{held:?}");
         assert!(held.values().any(|(poller, _)| poller == "two"), "{held:?}");
+        scene.checkpoints.further().await;
         scene
     }
 
@@ -132,7 +135,8 @@ impl Scene {
     }
 
     /// Ends the load, and judges what was seen of it after losses that had so many mappings together.
-    async fn judge(self, lost_mappings: usize) {
+    async fn judge(mut self, lost_mappings: usize) {
+        self.checkpoints.further().await;
         let written = self.load.end().await;
         until("every line", LIMIT, async || self.witness.ledger().seen_count() == written).await;
         let ledger = self.witness.ledger().clone();
@@ -140,7 +144,7 @@ impl Scene {
         assert_eq!((ledger.lost(), ledger.disordered(), ledger.strange()), (0, 0, 0));
         let in_flight = lost_mappings as u64 * u64::from(LOOKAHEAD);
         assert!(ledger.duplicates() <= in_flight, "{} > {in_flight}", ledger.duplicates());
-        assert!(self.checkpoints.end().await > 0, "no checkpoint was ever seen");
+        self.checkpoints.end().await;
     }
 }
 
@@ -199,37 +203,40 @@ impl Load {
 
 /// Looks at the checkpoints all the while: none may ever go back.
 struct Checkpoints {
-    over: Arc<AtomicBool>,
-    watching: JoinHandle<u64>,
+    /// The highest of each mapping, in bytes.
+    highest: watch::Receiver<Vec<u64>>,
+    watching: JoinHandle<()>,
 }
 
 impl Checkpoints {
     fn watch(client: Client, mappings: Vec<String>) -> Self {
-        let over = Arc::new(AtomicBool::new(false));
-        let until_over = Arc::clone(&over);
+        let (told, highest) = watch::channel(vec![0; mappings.len()]);
         let watching = tokio::spawn(async move {
-            let mut highest = vec![0; mappings.len()];
             let mut looks = tokio::time::interval(LOOK);
-            while !until_over.load(Ordering::SeqCst) {
+            while !told.is_closed() {
                 looks.tick().await;
-                for (id, highest) in mappings.iter().zip(&mut highest) {
+                for (number, id) in mappings.iter().enumerate() {
                     let Some(offset) = offset(&client, id).await else { continue };
-                    assert!(
-                        offset >= *highest,
-                        "a checkpoint went back from {highest} to {offset}"
-                    );
-                    *highest = offset;
+                    let highest = told.borrow()[number];
+                    assert!(offset >= highest, "a checkpoint went back from {highest} to {offset}");
+                    told.send_modify(|all| all[number] = offset);
                 }
             }
-            highest.into_iter().min().unwrap_or_default()
         });
-        Self { over, watching }
+        Self { highest, watching }
     }
 
-    /// The lowest of the last ones.
-    async fn end(self) -> u64 {
-        self.over.store(true, Ordering::SeqCst);
-        self.watching.await.unwrap()
+    /// Waits until each is further than it is now.
+    async fn further(&mut self) {
+        let before = self.highest.borrow().clone();
+        let further = |now: &Vec<u64>| now.iter().zip(&before).all(|(now, before)| now > before);
+        soon("further checkpoints", self.highest.wait_for(further)).await.expect("none went back");
+    }
+
+    /// Whether all went well so far.
+    async fn end(self) {
+        drop(self.highest);
+        self.watching.await.unwrap();
     }
 }
 
