@@ -4,4 +4,5 @@ pub mod bench;
 pub mod fixture;
 pub mod ledger;
 pub mod sim;
+pub mod sources;
 pub mod torture;

@@ -11,13 +11,13 @@ use crate::{contract, graph, tidy};
 /// Returns whether everything passed.
 pub fn run(repo: &Repo, only: Vec<String>) -> Outcome<bool> {
     let mut report = Report::new(only);
-    let tools = gather(repo, &[Tool::Buf], &mut report);
+    let tools = gather(repo, &[Tool::Buf], &mut report, !in_ci());
     checks(repo, &tools, &mut report);
     Ok(report.close())
 }
 
 /// Finds the tools of a run, prints what was found, and counts what is missing.
-pub fn gather(repo: &Repo, wanted: &[Tool], report: &mut Report) -> Toolbox {
+pub fn gather(repo: &Repo, wanted: &[Tool], report: &mut Report, allow_missing: bool) -> Toolbox {
     let mut tools = Toolbox::default();
     report.always("tools", || {
         tools::ensure_components(repo)?;
@@ -28,7 +28,7 @@ pub fn gather(repo: &Repo, wanted: &[Tool], report: &mut Report) -> Toolbox {
         Ok(Ended::Passed)
     });
     for (tool, why) in tools.missing() {
-        report.missing(tool.name(), why, !in_ci());
+        report.missing(tool.name(), why, allow_missing);
     }
     tools
 }

@@ -22,6 +22,9 @@ enum Verb {
     Test {
         /// Run only tests whose name contains one of these, and no checks
         filter: Vec<String>,
+        /// Count a tool or a server that cannot be had as a skip, not as a failure
+        #[arg(long)]
+        allow_missing: bool,
         /// Run only stages whose name starts with this (repeatable)
         #[arg(long, value_name = "STAGE")]
         only: Vec<String>,
@@ -52,19 +55,28 @@ enum Verb {
     Torture(Pass),
     /// Run the seeded simulation
     Sim(Pass),
+    /// Kill the broker and take each source away while records run through it
+    Sources(Pass),
     /// Count the instructions of the engine's step, from one live invocation to a million
     Steps(Pass),
 }
 
 #[derive(Debug, Subcommand)]
 enum ServersVerb {
-    /// Start servers on free loopback ports: nats, nats-sync-always
+    /// Start servers on free loopback ports; they are fetched if they are not here yet
     Up {
+        /// kafka, rabbitmq, activemq, redis, ministack, elasticmq, kinesis-local, dynamodb-local, nats,
+        /// nats-sync-always, nats-old
         #[arg(required = true)]
         names: Vec<String>,
     },
-    /// End every server that `up` started
-    Down,
+    /// End the servers that `up` started
+    Down {
+        /// Which of them; all if none is named
+        names: Vec<String>,
+    },
+    /// Print `export` lines for the servers that are up
+    Env,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -98,15 +110,19 @@ fn main() -> ExitCode {
 fn run(verb: Verb) -> Outcome<bool> {
     let repo = Repo::find()?;
     let done = match verb {
-        Verb::Test { filter, only } => return test::run(&repo, only, &filter),
+        Verb::Test { filter, allow_missing, only } => {
+            return test::run(&repo, only, &filter, allow_missing);
+        }
         Verb::Ci { only } => return ci::run(&repo, only),
         Verb::Tidy => tidy::run(&repo),
         Verb::Servers { verb: ServersVerb::Up { names } } => servers::up(&repo, &names),
-        Verb::Servers { verb: ServersVerb::Down } => servers::down(&repo),
+        Verb::Servers { verb: ServersVerb::Down { names } } => servers::down(&repo, &names),
+        Verb::Servers { verb: ServersVerb::Env } => servers::env(&repo),
         Verb::Tools { names, output } => tools(&repo, &names, output),
         Verb::Bench(pass) => programs::run(&repo, "bench", &pass.arguments),
         Verb::Torture(pass) => programs::run(&repo, "torture", &pass.arguments),
         Verb::Sim(pass) => programs::run(&repo, "sim", &pass.arguments),
+        Verb::Sources(pass) => programs::run(&repo, "sources", &pass.arguments),
         Verb::Steps(pass) => steps::run(&repo, &pass.arguments),
     };
     done.map(|()| true)

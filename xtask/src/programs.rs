@@ -10,6 +10,9 @@ use crate::tools::{Tool, Toolbox};
 
 const PACKAGE: &str = "trine-tests";
 
+/// Programs for which the broker must read every source; for the others its clients would only be compiled.
+const NEED_SOURCES: [&str; 1] = ["sources"];
+
 /// Builds the program and the broker, then runs the program with `arguments`.
 pub fn run(repo: &Repo, program: &str, arguments: &[String]) -> Outcome {
     let workspace = repo.workspace()?;
@@ -25,6 +28,9 @@ pub fn run(repo: &Repo, program: &str, arguments: &[String]) -> Outcome {
     // Both in one command, so that features are resolved once and nothing is compiled twice.
     let mut build = repo.cargo();
     build.args(["build", "--release", "--package", "trine", "--package", PACKAGE]);
+    if NEED_SOURCES.contains(&program) {
+        build.args(["--features", "trine/sources"]);
+    }
     process::run(build.args(["--bin", "trine", "--bin", program]))?;
     let built = workspace.target_directory.join("release");
     let mut command = Command::new(built.join(program));

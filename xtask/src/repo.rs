@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::failure::{During, Failure, Outcome};
 use crate::process;
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Repo {
     root: PathBuf,
 }

@@ -47,6 +47,11 @@ impl Report {
         self.only.is_empty() || self.only.iter().any(|wanted| stage.starts_with(wanted.as_str()))
     }
 
+    /// Whether a stage runs whose name is `stage`, or starts with it.
+    pub fn wants_some(&self, stage: &str) -> bool {
+        self.wants(stage) || self.only.iter().any(|wanted| wanted.starts_with(stage))
+    }
+
     /// Runs one stage and prints its line. Returns whether it passed (or was not wanted).
     pub fn stage(&mut self, name: &str, run: impl FnOnce() -> Outcome<Ended>) -> bool {
         if self.wants(name) { self.always(name, run) } else { true }
@@ -151,6 +156,8 @@ mod tests {
         assert!(report.stage("clippy", || Err(Failure::new("must not run"))));
         assert!(report.stage("tidy", || Ok(Ended::Passed)));
         assert_eq!(report.entries.len(), 1);
+        assert!(!report.wants_some("test"));
+        assert!(Report::new(vec!["test it".to_owned()]).wants_some("test"));
     }
 
     #[test]

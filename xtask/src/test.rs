@@ -12,31 +12,45 @@ use crate::libtest::Totals;
 use crate::process;
 use crate::repo::{Repo, Workspace};
 use crate::report::{Ended, Report};
+use crate::servers::{Product, Shared};
 use crate::tools::{Tool, Toolbox};
 
 /// The crate whose test binaries see the system from outside.
 const SYSTEM_TESTS: &str = "trine-tests";
 
 /// Runs the stages whose name starts with one of `only` (all if empty). With `filter`, only tests whose
-/// name contains one of its words, and no checks. Returns whether everything passed.
-pub fn run(repo: &Repo, only: Vec<String>, filter: &[String]) -> Outcome<bool> {
+/// name contains one of its words, and no checks. With `allow_missing`, a tool or a server that cannot be had is a skip.
+/// Returns whether everything passed.
+pub fn run(
+    repo: &Repo,
+    only: Vec<String>,
+    filter: &[String],
+    allow_missing: bool,
+) -> Outcome<bool> {
     let mut report = Report::new(only);
-    let tools = ci::gather(repo, &Tool::FOR_TESTS, &mut report);
+    // They come up while the checks and the build run.
+    let products = if report.wants_some("test") { &Product::FOR_TESTS[..] } else { &[] };
+    let servers = Shared::begin(repo, products);
+    let tools = ci::gather(repo, &Tool::FOR_TESTS, &mut report, allow_missing);
     if filter.is_empty() {
         ci::checks(repo, &tools, &mut report);
     }
     let workspace = repo.workspace()?;
-    let tests = Tests { repo, tools: &tools, workspace: &workspace, filter };
+    let mut tests = Tests { repo, tools: &tools, servers, workspace: &workspace, filter };
     // Without a build every test would fail with the same errors once more.
     if report.stage("build", || tests.build()) {
+        tests.wait_for_servers(&mut report, allow_missing);
         tests.run(&mut report)?;
     }
+    // The servers end before the closing line.
+    drop(tests);
     Ok(report.close())
 }
 
 struct Tests<'a> {
     repo: &'a Repo,
     tools: &'a Toolbox,
+    servers: Shared,
     workspace: &'a Workspace,
     filter: &'a [String],
 }
@@ -54,6 +68,20 @@ impl Tests<'_> {
             &self.workspace.features(),
         ]))?;
         Ok(Ended::Passed)
+    }
+
+    fn wait_for_servers(&mut self, report: &mut Report, allow_missing: bool) {
+        report.always("servers", || {
+            self.servers.wait();
+            for server in self.servers.up() {
+                let name = server.product().name();
+                println!("{name:<15} {} at {}", server.version(), server.address());
+            }
+            Ok(Ended::Passed)
+        });
+        for (product, why) in self.servers.missing() {
+            report.missing(product.name(), why, allow_missing);
+        }
     }
 
     fn run(&self, report: &mut Report) -> Outcome {
@@ -108,6 +136,7 @@ impl Tests<'_> {
     /// `name: why` to the file `$TRINE_SKIPS` and returns; libtest itself knows no such thing as a skip.
     fn environment(&self, command: &mut Command) {
         self.tools.hand_to(command);
+        self.servers.hand_to(command);
         command.env("TRINE_BIN", self.workspace.target_directory.join("debug/trine"));
         command.env("TRINE_SKIPS", self.skips());
     }
@@ -138,7 +167,9 @@ mod tests {
         let workspace = Workspace::of(targets);
         let repo = Repo::find().unwrap();
         let tools = Toolbox::default();
-        let tests = Tests { repo: &repo, tools: &tools, workspace: &workspace, filter: &[] };
+        let servers = Shared::begin(&repo, &[]);
+        let tests =
+            Tests { repo: &repo, tools: &tools, servers, workspace: &workspace, filter: &[] };
         let (unit, system) = tests.targets();
         assert_eq!(unit, ["--lib", "--bins", "--test", "conformance"]);
         assert_eq!(system, ["it", "sim"]);

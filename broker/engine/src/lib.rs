@@ -30,6 +30,7 @@ mod input;
 mod invariants;
 mod invoke;
 mod list;
+pub mod mapping;
 mod outcome;
 mod permit;
 mod persist;

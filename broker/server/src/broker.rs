@@ -1,5 +1,6 @@
 //! Starts and stops a broker: store, shard, listener, edges. Composition only.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,7 +14,8 @@ use tonic::transport::{Channel, Endpoint, Uri};
 use tonic_health::ServingStatus;
 use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::{HealthReporter, HealthService};
-use trine_engine::EngineLimits;
+use trine_engine::mapping::Registry;
+use trine_engine::{Engine, EngineLimits, Millis};
 use trine_proto::FRAME_BYTES_MAX;
 use trine_proto::v1::Durability;
 use trine_proto::v1::admin_service_server::AdminServiceServer;
@@ -21,8 +23,10 @@ use trine_proto::v1::function_service_client::FunctionServiceClient;
 use trine_proto::v1::function_service_server::FunctionServiceServer;
 use trine_proto::v1::invocation_service_client::InvocationServiceClient;
 use trine_proto::v1::invocation_service_server::InvocationServiceServer;
+use trine_proto::v1::mapping_service_server::MappingServiceServer;
+use trine_proto::v1::poller_service_server::PollerServiceServer;
 use trine_proto::v1::worker_service_server::WorkerServiceServer;
-use trine_store::{Committer, Shard as StoreShard, StoreError};
+use trine_store::{Committer, Fence, Shard as StoreShard, StoreError};
 
 use crate::clock::Clock;
 use crate::destinations::Destinations;
@@ -30,11 +34,15 @@ use crate::edge::admin::AdminEdge;
 use crate::edge::function::FunctionEdge;
 use crate::edge::http;
 use crate::edge::invocation::InvocationEdge;
+use crate::edge::mapping::MappingEdge;
+use crate::edge::poller::PollerEdge;
 use crate::edge::session::SessionEdge;
 use crate::front::{CONNECTION_WINDOW_BYTES, Front, STREAM_WINDOW_BYTES, serve};
 use crate::lanes::Lanes;
 use crate::listener::{Inside, Listener, ListeningSocket};
-use crate::metrics::{Metrics, Start};
+use crate::mappings::message::{MappingsHandle, Message as MappingMessage};
+use crate::mappings::{self, Mappings};
+use crate::metrics::{FactSink, Metrics, Start};
 use crate::options::BrokerOptions;
 use crate::shard::deliveries::{Deliveries, DeliveryErrors, Way};
 use crate::shard::loader::Loader;
@@ -61,6 +69,7 @@ pub struct Broker {
     functions: FunctionServiceClient<Channel>,
     invocations: InvocationServiceClient<Channel>,
     shard: ShardHandle,
+    mappings: MappingsHandle,
     ready: Readiness,
     stop: watch::Sender<bool>,
     server: JoinHandle<()>,
@@ -128,6 +137,11 @@ impl Broker {
     /// # Errors
     /// See [`StartError`]; nothing is left behind.
     pub async fn start(options: BrokerOptions) -> Result<Self, StartError> {
+        // Two engines on their way into their tasks are more than a caller's future should hold.
+        Box::pin(Self::start_here(options)).await
+    }
+
+    async fn start_here(options: BrokerOptions) -> Result<Self, StartError> {
         if let Some(address) = options.listen.filter(|address| !address.ip().is_loopback()) {
             return Err(StartError::NotLoopback(address));
         }
@@ -140,44 +154,28 @@ impl Broker {
         let lanes = Lanes::start(options.threads).map_err(StartError::Thread)?;
         let OpenStore { shared: store, durability, closed } = store::open(&options.store)?;
         let (shard, inbox) = ShardHandle::new();
-        let (engine, fence) = {
-            let (store, limits, now) = (Arc::clone(&store), engine_limits(&options), clock.now());
-            let recovering =
-                tokio::task::spawn_blocking(move || recover(store.as_ref(), SHARD, limits, now));
-            recovering.await.map_err(|error| StartError::Thread(error.into()))??
-        };
+        let (mappings, mapping_inbox) = MappingsHandle::new();
+        let ((engine, fence), recovered) = recovered(&options, &store, clock.now()).await?;
         let Listener { connections, inside, socket } = listen(&options, metrics.clone()).await?;
-        let (commits, committed) = mpsc::unbounded_channel();
-        // The shard outlives its committer; a commit that nobody hears of is read at the next start.
-        let done = Box::new(move |commit| drop(commits.send(commit)));
-        let committer =
-            Committer::start(Arc::clone(&store), SHARD, fence, done).map_err(StartError::Thread)?;
-        let loader =
-            Loader::start(Arc::clone(&store), SHARD, shard.clone()).map_err(StartError::Thread)?;
-        let delivery_errors = DeliveryErrors::default();
-        let way = Way {
-            destinations: Destinations::new(options.destinations.clone()),
-            store: Arc::clone(&store),
-            store_shard: SHARD,
+        let edges = Edges {
             shard: shard.clone(),
+            mappings: mappings.clone(),
+            clock,
+            metrics,
+            durability,
+            store,
+            delivery_errors: DeliveryErrors::default(),
         };
-        let task = Shard::new(Parts {
-            engine,
-            clock: clock.clone(),
-            inbox,
-            committer,
-            committed,
-            loader,
-            deliveries: Deliveries::new(way, delivery_errors.clone()),
-            payload_cache_bytes_max: options.limits.payload_cache_bytes_max,
-            metrics: metrics.clone(),
-            facts,
-        });
+        let destinations = Destinations::new(options.destinations.clone());
+        let mapping_task = edges
+            .mapping_task(recovered, mapping_inbox, destinations.clone())
+            .map_err(StartError::Thread)?;
+        let task = edges
+            .shard_task(&options, (engine, fence), inbox, facts, destinations)
+            .map_err(StartError::Thread)?;
         let ready = Readiness::new().await;
         let (stop, stopping) = watch::channel(false);
-        let running = tokio::spawn(run(task, stop.clone()));
-        let edges =
-            Edges { shard: shard.clone(), clock, metrics, durability, store, delivery_errors };
+        let running = tokio::spawn(run(task, mapping_task, stop.clone()));
         let front = edges.front(&options, ready.clone());
         let server = tokio::spawn(serve(front, lanes, connections, stopping));
         let functions = FunctionServiceClient::new(inside_channel(inside.clone()));
@@ -190,6 +188,7 @@ impl Broker {
             functions,
             invocations,
             shard,
+            mappings,
             ready,
             stop,
             server,
@@ -247,11 +246,18 @@ impl Broker {
         self.socket = None;
         let (reply, drained) = oneshot::channel();
         let told = self.shard.send(Message::Drain { reply }).await.is_ok();
+        let (reply, pollers_gone) = oneshot::channel();
+        let pollers_told = self.mappings.send(MappingMessage::Drain { reply }).await.is_ok();
         let complete = told && matches!(tokio::time::timeout(deadline, drained).await, Ok(Ok(())));
-        let account = self.shard.query(trine_engine::Engine::account).await;
+        let account = self.shard.query(Engine::account).await;
         let cut_off = account.map_or(0, |account| account.leases);
-        // Both may have ended already, which is what is wanted.
+        if pollers_told {
+            // What they invoked has ended; their last checkpoints may be on their way.
+            let _ = tokio::time::timeout(FLUSH_WAIT, pollers_gone).await;
+        }
+        // All may have ended already, which is what is wanted.
         let _ = self.shard.send(Message::Stop).await;
+        let _ = self.mappings.send(MappingMessage::Stop).await;
         if !self.running.is_finished() {
             let _ = tokio::time::timeout(FLUSH_WAIT, &mut self.running).await;
         }
@@ -273,6 +279,7 @@ impl Drop for Broker {
     fn drop(&mut self) {
         self.server.abort();
         self.shard.tell(Message::Stop);
+        self.mappings.tell(MappingMessage::Stop);
     }
 }
 
@@ -300,6 +307,8 @@ impl Readiness {
             InvocationServiceServer::<InvocationEdge>::NAME,
             WorkerServiceServer::<SessionEdge>::NAME,
             FunctionServiceServer::<FunctionEdge>::NAME,
+            MappingServiceServer::<MappingEdge>::NAME,
+            PollerServiceServer::<PollerEdge>::NAME,
             AdminServiceServer::<AdminEdge>::NAME,
         ] {
             self.health.set_service_status(service, status).await;
@@ -307,9 +316,33 @@ impl Readiness {
     }
 }
 
-/// Runs the shard. If its store fails, its last answers leave before anybody hears of it and ends the process.
-async fn run(shard: Shard, stop: watch::Sender<bool>) -> Result<(), StoreError> {
-    let ended = Box::pin(shard.run()).await;
+type Recovered = ((Engine, Fence), (Registry, Fence));
+
+/// Both shards as they were when their last commits were durable.
+async fn recovered(
+    options: &BrokerOptions,
+    store: &SharedStore,
+    now: Millis,
+) -> Result<Recovered, StartError> {
+    let (store, limits, mapping_limits) =
+        (Arc::clone(store), engine_limits(options), options.mapping_limits());
+    let recovering = tokio::task::spawn_blocking(move || {
+        let engine = recover(store.as_ref(), SHARD, limits, now)?;
+        let registry = mappings::recover::recover(store.as_ref(), mapping_limits)?;
+        Ok::<_, StoreError>((engine, registry))
+    });
+    Ok(recovering.await.map_err(|error| StartError::Thread(error.into()))??)
+}
+
+/// Runs the shard and that of the mappings. If the store of one fails, both end, and the last answers leave before anybody
+/// hears of it and ends the process.
+async fn run(
+    shard: Shard,
+    mappings: Mappings,
+    stop: watch::Sender<bool>,
+) -> Result<(), StoreError> {
+    let (shard, mappings) = (Box::pin(shard.run()), Box::pin(mappings.run()));
+    let ended = tokio::try_join!(shard, mappings).map(|_| ());
     if ended.is_err() {
         // Without a server there is nobody to tell.
         let _ = stop.send(true);
@@ -343,9 +376,10 @@ fn engine_limits(options: &BrokerOptions) -> EngineLimits {
     }
 }
 
-/// What the edges share.
+/// What the edges share, and the tasks behind them.
 struct Edges {
     shard: ShardHandle,
+    mappings: MappingsHandle,
     clock: Clock,
     metrics: Metrics,
     durability: Durability,
@@ -354,6 +388,53 @@ struct Edges {
 }
 
 impl Edges {
+    /// The task around the engine, with its threads.
+    fn shard_task(
+        &self,
+        options: &BrokerOptions,
+        (engine, fence): (Engine, Fence),
+        inbox: mpsc::Receiver<Message>,
+        facts: FactSink,
+        destinations: Destinations,
+    ) -> io::Result<Shard> {
+        let (store, shard) = (&self.store, &self.shard);
+        let (commits, committed) = mpsc::unbounded_channel();
+        // The shard outlives its committer; a commit that nobody hears of is read at the next start.
+        let done = Box::new(move |commit| drop(commits.send(commit)));
+        let committer = Committer::start(Arc::clone(store), SHARD, fence, done)?;
+        let loader = Loader::start(Arc::clone(store), SHARD, shard.clone())?;
+        let (store, shard) = (Arc::clone(store), shard.clone());
+        let way = Way { destinations, store, store_shard: SHARD, shard };
+        Ok(Shard::new(Parts {
+            engine,
+            clock: self.clock.clone(),
+            inbox,
+            committer,
+            committed,
+            loader,
+            deliveries: Deliveries::new(way, self.delivery_errors.clone()),
+            payload_cache_bytes_max: options.limits.payload_cache_bytes_max,
+            metrics: self.metrics.clone(),
+            facts,
+        }))
+    }
+
+    /// The task around the registry, with its thread.
+    fn mapping_task(
+        &self,
+        recovered: (Registry, Fence),
+        inbox: mpsc::Receiver<MappingMessage>,
+        destinations: Destinations,
+    ) -> io::Result<Mappings> {
+        let way = mappings::Way {
+            destinations,
+            store: Arc::clone(&self.store),
+            shard: self.shard.clone(),
+            mappings: self.mappings.clone(),
+        };
+        Mappings::start(recovered, way, inbox, self.clock.clone(), self.metrics.clone())
+    }
+
     /// Every service and the HTTP side.
     fn front(self, options: &BrokerOptions, readiness: Readiness) -> Front {
         let Readiness { ready, health } = readiness;
@@ -379,6 +460,20 @@ impl Edges {
             policy: options.destinations.clone(),
             limits: options.limits.clone(),
         });
+        let mapping = MappingServiceServer::new(MappingEdge {
+            mappings: self.mappings.clone(),
+            shard: self.shard.clone(),
+            clock: self.clock.clone(),
+            metrics: self.metrics.clone(),
+            policy: options.destinations.clone(),
+        });
+        let poller = PollerServiceServer::new(PollerEdge {
+            mappings: self.mappings.clone(),
+            clock: self.clock.clone(),
+            metrics: self.metrics.clone(),
+            heartbeat: options.timing.heartbeat,
+        })
+        .max_decoding_message_size(FRAME_BYTES_MAX);
         let admin = AdminServiceServer::new(AdminEdge {
             shard: self.shard.clone(),
             clock: self.clock,
@@ -393,9 +488,11 @@ impl Edges {
             .build_v1()
             // The descriptors are built with this binary.
             .expect("the contract's own descriptors decode");
-        let routes = Routes::from(http::router(self.shard, self.metrics, ready))
+        let routes = Routes::from(http::router(self.shard, self.mappings, self.metrics, ready))
             .add_service(worker)
             .add_service(function)
+            .add_service(mapping)
+            .add_service(poller)
             .add_service(admin)
             .add_service(health)
             .add_service(reflection);

@@ -20,6 +20,7 @@ mod edge;
 mod front;
 mod lanes;
 mod listener;
+mod mappings;
 pub mod metrics;
 mod options;
 mod redrive;

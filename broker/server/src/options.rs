@@ -6,6 +6,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use trine_engine::mapping::MappingLimits;
+
 /// Everything a [`Broker`](crate::Broker) needs to start. [`BrokerOptions::default`] is a broker
 /// for this process alone: without a socket, and with the memory store.
 #[derive(Debug, Clone)]
@@ -113,6 +115,17 @@ impl std::fmt::Debug for NatsCredential {
             .field("server", &self.server)
             .field("user", &self.user)
             .finish_non_exhaustive()
+    }
+}
+
+impl BrokerOptions {
+    /// A poller that is asked for a mapping has as long as running attempts have at a shutdown.
+    pub(crate) fn mapping_limits(&self) -> MappingLimits {
+        let drain = self.timing.drain.as_millis();
+        MappingLimits {
+            drain_ms: u64::try_from(drain).unwrap_or(u64::MAX),
+            ..MappingLimits::default()
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Turns the engine's refusals, and those of the edges, into sentences that say what was wrong, what was
 //! expected and what to do. It decides nothing.
 
+use trine_engine::mapping::MappingRefusal;
 use trine_engine::{InvalidSetting, Refusal as Engine};
 use trine_proto::v1::{Reason, Refusal};
 
@@ -29,6 +30,75 @@ pub(crate) fn gone() -> Refusal {
 pub(crate) fn from_engine(refusal: Engine, function: &str) -> Refusal {
     let (reason, message, retry_after_ms) = sentence(refusal, function);
     Refusal { reason: reason.into(), message, retry_after_ms }
+}
+
+/// What the registry's refusal says about `subject`: a mapping's id, or the source and function of a new one.
+pub(crate) fn from_registry(refusal: MappingRefusal, subject: &str) -> Refusal {
+    use Reason as R;
+    let say = |reason, message: String| refuse(reason, message);
+    let later = |reason, message: String, wait_ms| Refusal {
+        reason: reason as i32,
+        message,
+        retry_after_ms: Some(wait_ms),
+    };
+    match refusal {
+        MappingRefusal::Unknown => say(
+            R::UnknownMapping,
+            format!("There is no mapping {subject}; `trine mapping list` shows those that exist."),
+        ),
+        MappingRefusal::Exists { id } => say(
+            R::MappingExists,
+            format!(
+                "An event source mapping with {subject} already exists. Please update or delete the existing mapping with UUID {id}"
+            ),
+        ),
+        MappingRefusal::Busy | MappingRefusal::Changed => later(
+            R::MappingBusy,
+            format!(
+                "Mapping {subject} is being created, updated, sought or deleted; try again when that has ended."
+            ),
+            1_000,
+        ),
+        MappingRefusal::TooMany => say(
+            R::Overloaded,
+            "The broker holds as many mappings as it may (mappings_max); delete some.".to_owned(),
+        ),
+        MappingRefusal::TooManyPollers => later(
+            R::Overloaded,
+            "As many pollers are connected as may be (pollers_max); stop some.".to_owned(),
+            5_000,
+        ),
+        MappingRefusal::NoPoller => later(
+            R::NoPoller,
+            format!(
+                "No poller holds mapping {subject} now, and only its holder can ask the source; start one that reads its kind, and enable or pause the mapping."
+            ),
+            1_000,
+        ),
+        MappingRefusal::PollerSilent => later(
+            R::NoPoller,
+            format!(
+                "The poller that holds mapping {subject} did not answer in time; whether it has moved the place is not known. Look at it and try again."
+            ),
+            1_000,
+        ),
+        MappingRefusal::SeekFailed(why) => say(R::InvalidArgument, why.into()),
+        MappingRefusal::UnknownKey => say(
+            R::InvalidArgument,
+            format!(
+                "No such key is parked of mapping {subject}; `trine mapping parked {subject}` shows those that are."
+            ),
+        ),
+        MappingRefusal::StoreUnavailable => later(
+            R::StoreUnavailable,
+            "The disk took nothing (is it full?); nothing was changed, retry later.".to_owned(),
+            5_000,
+        ),
+        MappingRefusal::ShuttingDown => {
+            let refusal = gone();
+            later(R::ShuttingDown, refusal.message, 1_000)
+        }
+    }
 }
 
 fn sentence(refusal: Engine, function: &str) -> (Reason, String, Option<u64>) {

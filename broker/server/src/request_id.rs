@@ -1,4 +1,4 @@
-//! Makes request ids: UUIDs of version 7, ordered by time, with the shard's number inside. It does not
+//! Makes ids. Request ids are UUIDs of version 7, ordered by time, with the shard's number inside. It does not
 //! know what they name.
 //!
 //! Own code instead of the uuid crate's generator because an id is made for every call: one system
@@ -35,6 +35,14 @@ impl RequestIds {
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         mixed ^ (mixed >> 31)
     }
+}
+
+/// A UUID of version 4, for what is made so rarely that a draw of the standard library's entropy for each does not
+/// matter.
+pub(crate) fn random_uuid() -> u128 {
+    let draw = || u128::from(RandomState::new().hash_one(0_u8));
+    let random = draw() << 64 | draw();
+    random & !(0xf << 76) & !(0b11 << 62) | 0x4 << 76 | 0b10 << 62
 }
 
 /// The usual spelling. Several times as fast as formatting through `Display`, and made twice for every invocation.

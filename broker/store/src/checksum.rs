@@ -35,5 +35,10 @@ const fn tag(table: Table) -> u8 {
         Table::Event => 3,
         Table::Payload => 4,
         Table::Response => 5,
+        Table::Mapping => 6,
+        Table::Checkpoint => 7,
+        Table::ParkedKey => 8,
+        Table::ParkedRecord => 9,
+        Table::ParkedPayload => 10,
     }
 }

@@ -98,7 +98,8 @@ impl Place {
         Self { table: Some(table), ..Self::file(file) }
     }
 
-    pub(crate) fn row(file: impl fmt::Display, key: Key) -> Self {
+    /// A row of a store.
+    pub fn row(file: impl fmt::Display, key: Key) -> Self {
         Self { id: Some(key.id), ..Self::table(file, key.table) }
     }
 }

@@ -30,6 +30,16 @@ pub enum Table {
     Payload,
     /// Blob: what a function answered. Fetched by id, never scanned.
     Response,
+    /// Record: an event source mapping.
+    Mapping,
+    /// Record: how far a shard of a mapping's source has been settled.
+    Checkpoint,
+    /// Record: a key whose records are set aside.
+    ParkedKey,
+    /// Record: that there is a record which is set aside, and behind which key.
+    ParkedRecord,
+    /// Blob: what such a record holds. Fetched by id, never scanned.
+    ParkedPayload,
 }
 
 /// Names one row within a shard.
@@ -41,15 +51,31 @@ pub struct Key {
 }
 
 impl Table {
-    pub const ALL: [Self; 5] =
-        [Self::Meta, Self::Function, Self::Event, Self::Payload, Self::Response];
+    pub const ALL: [Self; 10] = [
+        Self::Meta,
+        Self::Function,
+        Self::Event,
+        Self::Payload,
+        Self::Response,
+        Self::Mapping,
+        Self::Checkpoint,
+        Self::ParkedKey,
+        Self::ParkedRecord,
+        Self::ParkedPayload,
+    ];
 
     /// True for the small rows that a recovery reads; false for blobs.
     #[must_use]
     pub const fn scanned(self) -> bool {
         match self {
-            Self::Meta | Self::Function | Self::Event => true,
-            Self::Payload | Self::Response => false,
+            Self::Meta
+            | Self::Function
+            | Self::Event
+            | Self::Mapping
+            | Self::Checkpoint
+            | Self::ParkedKey
+            | Self::ParkedRecord => true,
+            Self::Payload | Self::Response | Self::ParkedPayload => false,
         }
     }
 
@@ -62,6 +88,11 @@ impl Table {
             Self::Event => "event",
             Self::Payload => "payload",
             Self::Response => "response",
+            Self::Mapping => "mapping",
+            Self::Checkpoint => "checkpoint",
+            Self::ParkedKey => "parked_key",
+            Self::ParkedRecord => "parked_record",
+            Self::ParkedPayload => "parked_payload",
         }
     }
 }

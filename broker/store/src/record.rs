@@ -1,4 +1,4 @@
-//! How functions and events are written down: the engine's records and the blobs beside them, as bytes.
+//! How functions, events and mappings are written down: the engine's records and the blobs beside them, as bytes.
 //!
 //! Owns the format, its version and what a reader makes of bytes it does not understand. Does not
 //! know where the bytes lie, nor whether they are still what was written: the store's checksum does.
@@ -15,16 +15,18 @@
 mod envelope;
 mod event;
 mod function;
+mod mapping;
 
 use std::fmt;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use prost::Message;
+use trine_engine::mapping::{CheckpointRecord, MappingRecord, ParkedKeyRecord, ParkedRecordRow};
 use trine_engine::{EventRecord, FunctionRecord, InvalidSetting};
 
 use crate::{Key, Place, StoreError};
 
-pub use envelope::{PayloadEnvelope, ResponseEnvelope};
+pub use envelope::{ParkedEnvelope, PayloadEnvelope, ResponseEnvelope};
 
 /// The version that this release writes, of every kind. It reads this one and all before it.
 pub const VERSION: u8 = 1;
@@ -87,6 +89,78 @@ pub fn decode_response(bytes: Bytes) -> Result<ResponseEnvelope, RecordError> {
     ResponseEnvelope::decode(bytes)
 }
 
+/// The bytes of a mapping.
+#[must_use]
+pub fn encode_mapping(record: &MappingRecord) -> Bytes {
+    frame(&mapping::Mapping::from(record))
+}
+
+/// The mapping in `bytes`.
+///
+/// # Errors
+/// If a later release wrote it, or it is not a mapping; see [`RecordError`].
+pub fn decode_mapping(bytes: &[u8]) -> Result<MappingRecord, RecordError> {
+    unframe::<mapping::Mapping>(Kind::Mapping, bytes)?
+        .try_into()
+        .map_err(|bad| Kind::Mapping.bad(bad))
+}
+
+/// The bytes of a checkpoint.
+#[must_use]
+pub fn encode_checkpoint(record: &CheckpointRecord) -> Bytes {
+    frame(&mapping::KeptCheckpoint::from(record))
+}
+
+/// The checkpoint in `bytes`.
+///
+/// # Errors
+/// If a later release wrote it, or it is not a checkpoint; see [`RecordError`].
+pub fn decode_checkpoint(bytes: &[u8]) -> Result<CheckpointRecord, RecordError> {
+    unframe::<mapping::KeptCheckpoint>(Kind::Checkpoint, bytes).map(Into::into)
+}
+
+/// The bytes of a parked key.
+#[must_use]
+pub fn encode_parked_key(record: &ParkedKeyRecord) -> Bytes {
+    frame(&mapping::ParkedKey::from(record))
+}
+
+/// The parked key in `bytes`.
+///
+/// # Errors
+/// If a later release wrote it, or it is not a parked key; see [`RecordError`].
+pub fn decode_parked_key(bytes: &[u8]) -> Result<ParkedKeyRecord, RecordError> {
+    unframe::<mapping::ParkedKey>(Kind::ParkedKey, bytes).map(Into::into)
+}
+
+/// The bytes that say that a record is parked.
+#[must_use]
+pub fn encode_parked_record(row: &ParkedRecordRow) -> Bytes {
+    frame(&mapping::ParkedRecord::from(row))
+}
+
+/// What says that a record is parked, in `bytes`.
+///
+/// # Errors
+/// If a later release wrote it, or it is something else; see [`RecordError`].
+pub fn decode_parked_record(bytes: &[u8]) -> Result<ParkedRecordRow, RecordError> {
+    unframe::<mapping::ParkedRecord>(Kind::ParkedRecord, bytes).map(Into::into)
+}
+
+/// The bytes of what a parked record holds. Copies its event once.
+#[must_use]
+pub fn encode_parked(envelope: &ParkedEnvelope) -> Bytes {
+    envelope.encode()
+}
+
+/// What a parked record holds, in `bytes`; shares their memory.
+///
+/// # Errors
+/// If a later release wrote it, or it is something else; see [`RecordError`].
+pub fn decode_parked(bytes: Bytes) -> Result<ParkedEnvelope, RecordError> {
+    ParkedEnvelope::decode(bytes)
+}
+
 /// What was expected in the bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -98,6 +172,16 @@ pub enum Kind {
     Payload,
     /// A [`ResponseEnvelope`].
     Response,
+    /// A [`MappingRecord`].
+    Mapping,
+    /// A [`CheckpointRecord`].
+    Checkpoint,
+    /// A [`ParkedKeyRecord`].
+    ParkedKey,
+    /// A [`ParkedRecordRow`].
+    ParkedRecord,
+    /// A [`ParkedEnvelope`].
+    Parked,
 }
 
 /// Why bytes were not understood. The bytes themselves are not quoted: they may be a user's.
@@ -208,6 +292,11 @@ impl fmt::Display for Kind {
             Self::Function => "function record",
             Self::Payload => "payload",
             Self::Response => "response",
+            Self::Mapping => "mapping record",
+            Self::Checkpoint => "checkpoint record",
+            Self::ParkedKey => "parked key",
+            Self::ParkedRecord => "row of a parked record",
+            Self::Parked => "parked record",
         })
     }
 }

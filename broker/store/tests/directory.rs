@@ -95,7 +95,7 @@ fn a_newer_format_is_refused_with_advice() {
     assert!(sentence.contains("start the newer release"), "{sentence}");
 
     let scratch = filled();
-    edit(&scratch.path().join("shard-00000.db"), |bytes| bytes[63] = 2);
+    edit(&scratch.path().join("shard-00000.db"), |bytes| bytes[63] = 3);
     let sentence = expect_unusable(scratch.path());
     assert!(sentence.contains("start the newer release"), "{sentence}");
 }

@@ -17,6 +17,10 @@ pub(crate) const fn advice(reason: Reason) -> Option<&'static str> {
         }
         R::FunctionExists => "change it with `trine function update NAME`",
         R::FunctionBusy => "wait until they have ended, or delete with --force to cancel them",
+        R::UnknownMapping => "`trine mapping list` shows what exists",
+        R::MappingExists => "change it with `trine mapping update ID`",
+        R::MappingBusy => "try again shortly; `trine mapping why ID` says what it waits for",
+        R::NoPoller => "start one with `trine poller`, or an adapter that offers the kind",
         R::ReservedConcurrencyExceeded => {
             "raise it with `trine function update NAME --reserved-concurrency N`, or send an --event"
         }

@@ -10,6 +10,8 @@ use crate::commands::completions::CompletionsArguments;
 use crate::commands::function::FunctionCommand;
 use crate::commands::invocation::InvocationCommand;
 use crate::commands::invoke::InvokeArguments;
+use crate::commands::mapping::MappingCommand;
+use crate::commands::poller::PollerArguments;
 use crate::commands::serve::ServeArguments;
 use crate::connection::BrokerUrl;
 use crate::demo::DemoArguments;
@@ -75,9 +77,14 @@ pub(crate) enum Command {
     /// Look after what was invoked.
     #[command(subcommand)]
     Invocation(InvocationCommand),
+    /// Read streams and queues: create, change and look at event source mappings.
+    #[command(subcommand)]
+    Mapping(MappingCommand),
     /// Look at a running broker; move its virtual time.
     #[command(subcommand)]
     Broker(BrokerCommand),
+    /// Read streams and queues for a broker that runs elsewhere, until a signal ends it.
+    Poller(PollerArguments),
     /// Load a function and print throughput and latency.
     Bench(BenchArguments),
     /// Print completions for a shell.

@@ -9,6 +9,8 @@ pub(crate) mod completions;
 pub(crate) mod function;
 pub(crate) mod invocation;
 pub(crate) mod invoke;
+pub(crate) mod mapping;
+pub(crate) mod poller;
 pub(crate) mod serve;
 
 use crate::cli::{Cli, Command};
@@ -34,18 +36,23 @@ impl Context {
 
 pub(crate) fn run(cli: Cli, output: Output) -> Result<Exit, Failure> {
     let verbose = cli.global.verbose;
-    if !matches!(cli.command, Command::Serve(_)) {
-        log::start_quiet(verbose)?;
+    match cli.command {
+        // It starts its log itself: that is configured, too.
+        Command::Serve(_) => {}
+        // Nobody looks at what it prints: what it does goes into its log.
+        Command::Poller(_) => log::start(log::LogFormat::Human, "info", verbose)?,
+        _ => log::start_quiet(verbose)?,
     }
     let context = Context { broker: cli.global.broker, output };
     match cli.command {
-        // It starts its log itself: that is configured, too.
         Command::Serve(arguments) => serve::run(&output, verbose, arguments),
+        Command::Poller(arguments) => block_on(poller::run(&context, arguments)),
         Command::Completions(arguments) => completions::run(&arguments),
         Command::Demo(arguments) => block_on(demo::run(&output, arguments)),
         Command::Function(command) => block_on(function::run(&context, command)),
         Command::Invoke(arguments) => block_on(invoke::run(&context, arguments)),
         Command::Invocation(command) => block_on(invocation::run(&context, command)),
+        Command::Mapping(command) => block_on(mapping::run(&context, command)),
         Command::Broker(command) => block_on(broker::run(&context, command)),
         Command::Bench(arguments) => block_on(bench::run(&context, arguments)),
     }

@@ -18,10 +18,10 @@ use crate::config::layers::Layers;
 use crate::config::resolver::Resolver;
 use crate::log::{self, LogFormat};
 use trine_broker::BrokerOptions;
-use trine_pollers::FilePollerOptions;
 
 pub(crate) use crate::config::fault::{Fault, Faults};
 pub(crate) use crate::config::layers::{Entry, Environment, Flags, Origin, Strings};
+pub(crate) use crate::config::poller::{PollerConfiguration, fits as poller_name_fits};
 pub(crate) use crate::config::resolver::Setting;
 
 /// Names the configuration file if `--config` does not.
@@ -31,7 +31,7 @@ pub(crate) const FILE_VARIABLE: &str = "TRINE_CONFIG";
 #[derive(Debug)]
 pub(crate) struct Configuration {
     pub(crate) broker: BrokerOptions,
-    pub(crate) file_pollers: Vec<FilePollerOptions>,
+    pub(crate) poller: PollerConfiguration,
     pub(crate) log_format: LogFormat,
     pub(crate) log_filter: String,
     /// Every value in force, in the order of the documentation.
@@ -56,7 +56,7 @@ impl Configuration {
         let log_format = resolver.value("log.format", LogFormat::Human);
         let log_filter =
             resolver.checked("log.filter", "info".to_owned(), |filter: &String| log::check(filter));
-        let file_pollers = poller::resolve(&mut resolver, &data_dir);
+        let poller = poller::resolve(&mut resolver);
         let settings = resolver.finish()?;
         broker.configuration = settings
             .iter()
@@ -64,7 +64,7 @@ impl Configuration {
                 (setting.name.clone(), setting.value.clone(), setting.origin.name().to_owned())
             })
             .collect();
-        Ok(Self { broker, file_pollers, log_format, log_filter, settings })
+        Ok(Self { broker, poller, log_format, log_filter, settings })
     }
 }
 

@@ -10,6 +10,7 @@ use trine_proto::FRAME_BYTES_MAX;
 use trine_proto::v1::admin_service_client::AdminServiceClient;
 use trine_proto::v1::function_service_client::FunctionServiceClient;
 use trine_proto::v1::invocation_service_client::InvocationServiceClient;
+use trine_proto::v1::mapping_service_client::MappingServiceClient;
 
 use crate::failure::{Failure, root_cause};
 
@@ -73,6 +74,10 @@ impl Connection {
         Ok(Self { channel, broker: broker.clone() })
     }
 
+    pub(crate) fn channel(&self) -> Channel {
+        self.channel.clone()
+    }
+
     pub(crate) fn functions(&self) -> FunctionServiceClient<Channel> {
         FunctionServiceClient::new(self.channel.clone())
     }
@@ -81,6 +86,10 @@ impl Connection {
         InvocationServiceClient::new(self.channel.clone())
             .max_decoding_message_size(FRAME_BYTES_MAX)
             .max_encoding_message_size(FRAME_BYTES_MAX)
+    }
+
+    pub(crate) fn mappings(&self) -> MappingServiceClient<Channel> {
+        MappingServiceClient::new(self.channel.clone()).max_decoding_message_size(FRAME_BYTES_MAX)
     }
 
     pub(crate) fn admin(&self) -> AdminServiceClient<Channel> {

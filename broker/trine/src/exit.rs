@@ -21,7 +21,7 @@ pub(crate) enum Exit {
     Configuration = 64,
     /// What was given to be processed is faulty: a payload or an argument.
     Input = 65,
-    /// What was named does not exist: a function, an invocation, a file.
+    /// What was named does not exist: a function, an invocation, a mapping, a file.
     NotFound = 66,
     /// No broker answers at the address, or it went away.
     Unreachable = 69,
@@ -69,7 +69,9 @@ impl Exit {
         }
         match reason {
             R::InvalidArgument | R::MalformedPayload | R::PayloadTooLarge => Self::Input,
-            R::UnknownFunction | R::UnknownQualifier | R::UnknownInvocation => Self::NotFound,
+            R::UnknownFunction | R::UnknownQualifier | R::UnknownInvocation | R::UnknownMapping => {
+                Self::NotFound
+            }
             R::StoreUnknown => Self::InputOutput,
             R::UnsupportedProtocol => Self::Protocol,
             R::DestinationForbidden => Self::Forbidden,
@@ -90,7 +92,7 @@ impl Exit {
             Self::Usage => "the command line makes no sense",
             Self::Configuration => "faulty configuration, nothing was started",
             Self::Input => "faulty input: payload or argument",
-            Self::NotFound => "no such function, invocation or file",
+            Self::NotFound => "no such function, invocation, mapping or file",
             Self::Unreachable => "no broker answers",
             Self::Internal => "a defect of trine",
             Self::Conflict => "the present state does not allow it",

@@ -9,7 +9,6 @@ use trine_proto::reason;
 use trine_proto::v1::{Reason, Refusal};
 
 use trine_broker::StartError;
-use trine_pollers::PollerError;
 
 use crate::advice::advice;
 use crate::config::{Fault, Faults};
@@ -40,8 +39,6 @@ pub(crate) enum Failure {
     Configuration(#[from] Faults),
     #[error(transparent)]
     Start(#[from] StartError),
-    #[error(transparent)]
-    Poller(#[from] PollerError),
     /// The broker in this process gave up.
     #[error("the broker stopped: {0}")]
     Stopped(String),
@@ -78,9 +75,7 @@ impl Failure {
             Self::Unreachable { .. } => Exit::Unreachable,
             Self::Refused(refusal) => Exit::of(refusal.reason()),
             Self::Foreign { .. } => Exit::Protocol,
-            Self::Configuration(_) | Self::Poller(_) | Self::Start(StartError::NotLoopback(_)) => {
-                Exit::Configuration
-            }
+            Self::Configuration(_) | Self::Start(StartError::NotLoopback(_)) => Exit::Configuration,
             Self::InputOutput(_) | Self::Start(_) | Self::Stopped(_) => Exit::InputOutput,
             Self::Demo(_) => Exit::Internal,
         }
@@ -162,7 +157,7 @@ impl<'a> FailureView<'a> {
             Failure::Unreachable { .. } => ("UNREACHABLE", true, None),
             Failure::Foreign { .. } => ("FOREIGN", false, None),
             Failure::InputOutput(_) => ("INPUT_OUTPUT", false, None),
-            Failure::Configuration(_) | Failure::Poller(_) => ("CONFIGURATION", false, None),
+            Failure::Configuration(_) => ("CONFIGURATION", false, None),
             Failure::Start(_) => ("NOT_STARTED", false, None),
             Failure::Stopped(_) => ("STOPPED", false, None),
             Failure::Demo(_) => ("DEMO", false, None),

@@ -1,4 +1,4 @@
-//! Points in time: milliseconds since the Unix epoch as UTC text.
+//! Points in time: milliseconds since the Unix epoch as UTC text, and back.
 //!
 //! It knows the calendar, nothing else. A crate for it would bring time zones that are not wanted.
 
@@ -11,6 +11,38 @@ pub(crate) fn show(ms: i64) -> String {
     let (seconds, millis) = (of_day / 1000, of_day % 1000);
     let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z")
+}
+
+/// What is accepted, for messages.
+const EXPECTED: &str = "a time in UTC, 2026-01-31T23:59:59Z, or milliseconds since the Unix epoch";
+
+/// Reads what [`show`] shows, with or without milliseconds, or their number.
+pub(crate) fn parse(text: &str) -> Result<i64, String> {
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return text.parse().map_err(|_| format!("too late; expected {EXPECTED}"));
+    }
+    parse_utc(text).ok_or_else(|| format!("expected {EXPECTED}"))
+}
+
+fn parse_utc(text: &str) -> Option<i64> {
+    let (day, of_day) = text.strip_suffix('Z')?.split_once('T')?;
+    let (of_day, millis) = of_day.split_once('.').unwrap_or((of_day, "000"));
+    let numbers = |text: &str, mark| -> Option<Vec<i64>> {
+        let digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+        text.split(mark).map(|part| part.parse().ok().filter(|_| digits(part))).collect()
+    };
+    let (day, of_day) = (numbers(day, '-')?, numbers(of_day, ':')?);
+    let (&[year, month, day], &[hour, minute, second]) = (&day[..], &of_day[..]) else {
+        return None;
+    };
+    let millis: i64 = (millis.len() == 3).then(|| millis.parse().ok())??;
+    if !(1..=12).contains(&month) || hour > 23 || minute > 59 || second > 59 || year > 9999 {
+        return None;
+    }
+    // The day that has this date is at most a day from where a year of 365.2425 days puts it.
+    let about = (year * 146_097).div_euclid(400) + (month - 1) * 30 + day - 719_528;
+    let found = (about - 40..=about + 40).find(|number| date(*number) == (year, month, day))?;
+    Some(found * DAY_MS + ((hour * 60 + minute) * 60 + second) * 1000 + millis)
 }
 
 /// Year, month and day of a day counted from 1970-01-01, in the Gregorian calendar extended to
@@ -45,6 +77,20 @@ mod tests {
             (4_107_542_400_000, "2100-03-01T00:00:00.000Z"),
         ] {
             assert_eq!(show(ms), text);
+        }
+    }
+
+    #[test]
+    fn reads_what_it_shows() {
+        let mut at = -2_208_988_800_000;
+        while at < 4_107_542_400_000 {
+            assert_eq!(parse_utc(&show(at)), Some(at), "{}", show(at));
+            at += 7 * DAY_MS + 12_345_678;
+        }
+        assert_eq!(parse("951782400000"), Ok(951_782_400_000));
+        assert_eq!(parse("2000-02-29T00:00:00Z"), Ok(951_782_400_000));
+        for bad in ["", "now", "2001-02-29T00:00:00Z", "2000-02-29", "2000-02-29T24:00:00Z", "-1"] {
+            assert!(parse(bad).is_err(), "{bad}");
         }
     }
 

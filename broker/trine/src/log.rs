@@ -19,7 +19,8 @@ const QUIET: &str = "warn";
 
 /// What `-v` logs, and what `-vv` does.
 const VERBOSE: &str = "info,trine=debug,trine_broker=debug,trine_pollers=debug,trine_worker=debug";
-const VERY_VERBOSE: &str = "debug,h2=info,hyper=info,hyper_util=info,tower=info";
+const VERY_VERBOSE: &str =
+    "debug,trine_pollers=trace,h2=info,hyper=info,hyper_util=info,tower=info";
 
 /// Whether `filter` is in the notation of `tracing_subscriber::EnvFilter`.
 pub(crate) fn check(filter: &str) -> Result<(), String> {

@@ -2,8 +2,10 @@
 //!
 //! The JSON keeps the names and units of the contract, so that whoever knows one knows the other.
 
+pub(crate) mod base64;
 pub(crate) mod function;
 pub(crate) mod invocation;
+pub(crate) mod mapping;
 
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;

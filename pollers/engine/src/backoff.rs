@@ -18,14 +18,17 @@ impl Backoff {
     /// figure, eight attempts within a minute (LS 12), is what doubling from a quarter of a second gives.
     pub const FUNCTION_ERRORS: Self = Self::new(250, 60_000);
 
-    /// After an attempt that did not reach the function: as for asynchronous events (LS 3.1).
+    /// Of the probe while the function is not reached: as for asynchronous events (LS 3.1).
     pub const NOT_REACHED: Self = Self::new(1_000, 300_000);
 
     /// After the source went away.
     pub const RECONNECT: Self = Self::new(100, 30_000);
 
-    /// After a checkpoint that could not be stored. Short: the shard stands still meanwhile.
+    /// After a checkpoint or verdicts that could not be stored. Short: what may be sent meanwhile is bounded.
     pub const CHECKPOINT: Self = Self::new(100, 10_000);
+
+    /// After an on-failure destination, or the park, that did not take something.
+    pub const DELIVERY: Self = Self::new(1_000, 60_000);
 
     /// Waits from `first_ms`, at least 1, doubling up to `max_ms`, at least `first_ms`.
     #[must_use]

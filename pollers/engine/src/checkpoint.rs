@@ -1,127 +1,119 @@
-//! How far the stream has ended, and how far that is durable. It does not know batches.
+//! How far a shard is durably settled, where its source is told by checkpoints. It does not know why
+//! records have ended.
 //!
 //! ```text
-//! Clean    --ended-->   Storing     effect StoreCheckpoint
-//! Storing  --stored-->  Clean
+//! Idle     --store-->   Storing  effect StoreCheckpoint, as far as records have ended now
+//! Storing  --stored-->  Idle
 //! Storing  --failed-->  Waiting
-//! Waiting  --due-->     Storing     effect StoreCheckpoint
-//! Waiting  --stop-->    Abandoned   these records come again after the next start
+//! Waiting  --due-->     Idle     stored again, as far as records have ended then
+//! Waiting  --end-->     Idle     given up: the shard ends, and these records come again
 //! ```
 //!
-//! Nothing is sent unless this machine is clean, so that never more than one batch is sent again
-//! after a crash. Sending the next batch while the checkpoint is being stored was rejected: it wins one
-//! fsync a batch and costs a second batch of duplicates for every crash.
+//! Nothing waits for it: while one checkpoint is under way batches end, and the next one takes all of
+//! them. How much may come again after a crash is bounded by the lookahead, not by this machine.
 
-use crate::{Backoff, Millis, Sequence, Span, Verdict};
+use crate::{Backoff, Millis, Sequence, Ticket};
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(crate) struct Checkpoint {
     state: State,
-    /// Records before this one have ended and are durably so.
+    /// Everything before this record is durable.
     stored: Sequence,
+    /// Storing as far as this was given up.
+    given_up: Sequence,
     failures: u32,
-    backoff: Backoff,
-    salt: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    Clean,
-    Storing(Ended),
-    Waiting { ended: Ended, until: Millis },
-    Abandoned(Ended),
+    Idle,
+    Storing { ticket: Ticket, end: Sequence },
+    Waiting { until: Millis },
 }
-
-/// Records that ended, all in the same way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Ended {
-    pub(crate) records: Span,
-    pub(crate) verdict: Verdict,
-}
-
-/// An answer that nobody waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct OutOfTurn;
 
 impl Checkpoint {
-    pub(crate) const fn new(backoff: Backoff, salt: u64) -> Self {
-        Self { state: State::Clean, stored: Sequence(0), failures: 0, backoff, salt }
+    pub(crate) const fn new() -> Self {
+        Self { state: State::Idle, stored: Sequence(0), given_up: Sequence(0), failures: 0 }
     }
 
-    /// Notes that the records right after the stored ones have ended; the caller has them stored.
-    pub(crate) fn ended(&mut self, ended: Ended) {
-        debug_assert!(self.is_clean() && ended.records.first == self.stored);
-        transition!("Clean --ended--> Storing");
-        self.state = State::Storing(ended);
-    }
-
-    /// The records that are durable now.
-    pub(crate) fn stored(&mut self) -> Result<Span, OutOfTurn> {
-        let State::Storing(Ended { records, .. }) = self.state else { return Err(OutOfTurn) };
-        transition!("Storing --stored--> Clean");
-        self.state = State::Clean;
-        self.stored = records.end;
-        self.failures = 0;
-        Ok(records)
-    }
-
-    /// When it is tried again.
-    pub(crate) fn failed(&mut self, now: Millis) -> Result<Millis, OutOfTurn> {
-        let State::Storing(ended) = self.state else { return Err(OutOfTurn) };
-        self.failures = self.failures.saturating_add(1);
-        let until = now + self.backoff.wait_ms(self.failures, self.salt);
-        transition!("Storing --failed--> Waiting");
-        self.state = State::Waiting { ended, until };
-        Ok(until)
-    }
-
-    /// What is to be stored again, if its wait is over.
-    pub(crate) fn due(&mut self, now: Millis) -> Option<Ended> {
-        match self.state {
-            State::Waiting { ended, until } if until <= now => {
-                transition!("Waiting --due--> Storing");
-                self.state = State::Storing(ended);
-                Some(ended)
-            }
-            _ => None,
+    /// Whether something is to be stored now.
+    pub(crate) fn is_due(&mut self, now: Millis, mark: Sequence, changed: bool) -> bool {
+        if matches!(self.state, State::Waiting { until } if until <= now) {
+            transition!("Waiting --due--> Idle");
+            self.state = State::Idle;
         }
+        self.state == State::Idle && (mark > self.stored.max(self.given_up) || changed)
     }
 
-    /// Gives up what waits to be stored, because the shard stops.
-    pub(crate) fn give_up(&mut self) -> Option<Span> {
-        let State::Waiting { ended, .. } = self.state else { return None };
-        transition!("Waiting --stop--> Abandoned");
-        self.state = State::Abandoned(ended);
-        Some(ended.records)
+    /// Everything before `mark` is being stored.
+    pub(crate) fn store(&mut self, ticket: Ticket, mark: Sequence) {
+        debug_assert_eq!(self.state, State::Idle);
+        transition!("Idle --store--> Storing");
+        self.state = State::Storing { ticket, end: mark.max(self.stored) };
     }
 
-    pub(crate) const fn is_clean(&self) -> bool {
-        matches!(self.state, State::Clean)
+    /// What is durable now, and how much that adds. `None`: nobody waits for this.
+    pub(crate) fn stored(&mut self, answered: Ticket) -> Option<(Sequence, u64)> {
+        let State::Storing { ticket, end } = self.state else { return None };
+        if ticket != answered {
+            return None;
+        }
+        transition!("Storing --stored--> Idle");
+        let end = end.max(self.stored);
+        let added = end.0 - self.stored.0;
+        (self.state, self.stored, self.failures) = (State::Idle, end, 0);
+        Some((end, added))
+    }
+
+    /// When it is tried again. `None`: nobody waits for this.
+    pub(crate) fn failed(
+        &mut self,
+        now: Millis,
+        answered: Ticket,
+        backoff: Backoff,
+        salt: u64,
+    ) -> Option<Millis> {
+        if !matches!(self.state, State::Storing { ticket, .. } if ticket == answered) {
+            return None;
+        }
+        transition!("Storing --failed--> Waiting");
+        self.failures = self.failures.saturating_add(1);
+        let until = now.saturating_add(backoff.wait_ms(self.failures, salt));
+        self.state = State::Waiting { until };
+        Some(until)
+    }
+
+    /// Gives up what waits to be stored again. Whether there was anything.
+    pub(crate) fn give_up(&mut self, mark: Sequence) -> bool {
+        let waits = matches!(self.state, State::Waiting { .. });
+        if waits {
+            transition!("Waiting --end--> Idle");
+            (self.state, self.given_up) = (State::Idle, mark);
+        }
+        waits
+    }
+
+    /// Everything before `mark` that is not durable comes again, under other sequences.
+    pub(crate) fn void(&mut self, mark: Sequence) {
+        self.stored = mark;
     }
 
     pub(crate) const fn is_storing(&self) -> bool {
-        matches!(self.state, State::Storing(_))
+        matches!(self.state, State::Storing { .. })
     }
 
-    pub(crate) const fn waiting_until(&self) -> Option<Millis> {
+    pub(crate) const fn until(&self) -> Option<Millis> {
         match self.state {
-            State::Waiting { until, .. } => Some(until),
+            State::Waiting { until } => Some(until),
             _ => None,
         }
     }
 
-    /// Records before this one have ended and are durably so.
-    pub(crate) const fn stored_end(&self) -> Sequence {
-        self.stored
-    }
-
-    /// Records before this one have ended.
-    pub(crate) const fn ended_end(&self) -> Sequence {
+    /// Everything before this record is durable or being stored.
+    pub(crate) const fn asked(&self) -> Sequence {
         match self.state {
-            State::Clean => self.stored,
-            State::Storing(ended) | State::Waiting { ended, .. } | State::Abandoned(ended) => {
-                ended.records.end
-            }
+            State::Storing { end, .. } => end,
+            _ => self.stored,
         }
     }
 }

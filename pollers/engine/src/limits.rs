@@ -52,6 +52,11 @@ impl BatchLimits {
         Self { envelope_bytes, ..self }
     }
 
+    /// The same with room in each payload for something of this length beside envelope and records.
+    pub(crate) const fn with_room_for(self, bytes: u64) -> Self {
+        Self { envelope_bytes: self.envelope_bytes.saturating_add(bytes), ..self }
+    }
+
     /// The same with a payload of at most `bytes_max`, never above [`BATCH_BYTES_MAX`].
     #[must_use]
     pub fn with_bytes_max(self, bytes_max: u64) -> Self {

@@ -1,74 +1,95 @@
-//! What a shard does now, in one word, for people and for `describe`. It decides nothing.
+//! What a shard does or waits for now, in one word, for people and for `describe`. It decides nothing.
 
 use crate::run::Run;
-use crate::{Millis, Shard};
+use crate::shard::Shard;
+use crate::{Millis, Poll};
 
 /// What a shard does now. The first that applies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// It has ended.
-    Stopped,
-    /// It finishes what is in flight.
-    Stopping,
+    /// The mapping has ended, or there is no such shard.
+    Gone,
+    /// It finishes what is in flight, because it was revoked or the mapping stops.
+    Ending,
+    /// The function cannot be reached; one batch tries again at this time.
+    Throttled {
+        /// When.
+        probe_at: Millis,
+    },
     /// The function runs.
     Invoking {
-        /// 1 for the first.
-        attempt: u32,
+        /// How many batches.
+        batches: u32,
     },
-    /// The checkpoint is being stored, or waits to be stored again.
-    Settling {
-        /// When it is tried again. `None`: it runs now.
-        retry_at: Option<Millis>,
-    },
-    /// Someone paused it.
+    /// Someone paused the mapping.
     Paused,
-    /// A batch waits to be sent again.
+    /// Batches wait to be sent again.
     Retrying {
-        /// The attempt that comes next.
-        attempt: u32,
-        /// When.
+        /// When the first of them is sent.
         retry_at: Millis,
     },
+    /// Records are ready and every permit of the mapping is taken.
+    WaitingForConcurrency,
+    /// The on-failure destination has not taken word of records that were given up.
+    Delivering,
+    /// Records are being set aside.
+    Parking,
+    /// The lookahead is full: nothing is read before a checkpoint or verdicts are durable.
+    Settling,
     /// The source is gone and waits to be built anew.
     SourceDown {
-        /// When it is tried again.
-        retry_at: Millis,
+        /// When it is tried again. `None`: it is being built.
+        retry_at: Option<Millis>,
     },
-    /// The source is being built.
-    Connecting,
     /// Records wait for more of them, or for the end of their window.
     Gathering,
+    /// The source has no more; the end is being recorded.
+    Finishing,
     /// It reads, and has nothing.
     Polling,
 }
 
 impl Phase {
-    pub(crate) fn of(shard: &Shard) -> Self {
-        let working = shard.flight.running().map(|(_, attempt)| Self::Invoking { attempt });
-        match shard.run {
-            Run::Stopped => return Self::Stopped,
-            Run::Stopping => return Self::Stopping,
-            Run::Running | Run::Paused => {}
+    pub(crate) fn of(poll: &Poll, shard: &Shard) -> Self {
+        if shard.is_ending() {
+            return Self::Ending;
         }
-        if let Some(working) = working {
-            return working;
+        if let Some(probe_at) = poll.permits.probe_at() {
+            return Self::Throttled { probe_at };
         }
-        if !shard.checkpoint.is_clean() {
-            return Self::Settling { retry_at: shard.checkpoint.waiting_until() };
+        if shard.running > 0 {
+            return Self::Invoking { batches: shard.running };
         }
-        if shard.run == Run::Paused {
+        if poll.run == Run::Paused {
             return Self::Paused;
         }
-        if let Some((_, attempt, retry_at)) = shard.flight.waiting() {
-            return Self::Retrying { attempt, retry_at };
+        Self::of_waiting(poll, shard)
+    }
+
+    fn of_waiting(poll: &Poll, shard: &Shard) -> Self {
+        let first = shard.waiting.first().map(|(until, _)| *until);
+        if let Some(retry_at) = first.filter(|until| *until > poll.now) {
+            return Self::Retrying { retry_at };
         }
-        if let Some(retry_at) = shard.link.down_until() {
-            return Self::SourceDown { retry_at };
+        if first.is_some() || (poll.permits.free() == 0 && shard.lanes.ready_records() > 0) {
+            return Self::WaitingForConcurrency;
         }
-        match (shard.link.connecting(), shard.gather.count()) {
-            (true, _) => Self::Connecting,
-            (false, 0) => Self::Polling,
-            (false, _) => Self::Gathering,
+        if !shard.failures.is_empty() {
+            return Self::Delivering;
+        }
+        if shard.parks.is_parking() {
+            return Self::Parking;
+        }
+        if shard.ledger.room(poll.settings.lookahead_records_max) == 0 {
+            return Self::Settling;
+        }
+        if !poll.link.is_up() {
+            return Self::SourceDown { retry_at: poll.link.until() };
+        }
+        match (shard.lanes.ready_records(), shard.has_ended()) {
+            (0, false) => Self::Polling,
+            (0, true) => Self::Finishing,
+            _ => Self::Gathering,
         }
     }
 }

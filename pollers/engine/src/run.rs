@@ -1,4 +1,4 @@
-//! Whether the shard may begin new work: what people want of it.
+//! Whether the mapping may begin new work: what people want of it.
 //!
 //! ```text
 //! Running   --pause-->   Paused     nothing new is read or sent
@@ -39,13 +39,15 @@ impl Run {
         changes
     }
 
-    pub(crate) fn stop(&mut self) {
+    /// Whether this changed anything.
+    pub(crate) fn stop(&mut self) -> bool {
         match self {
             Self::Running => transition!("Running --stop--> Stopping"),
             Self::Paused => transition!("Paused --stop--> Stopping"),
-            Self::Stopping | Self::Stopped => return,
+            Self::Stopping | Self::Stopped => return false,
         }
         *self = Self::Stopping;
+        true
     }
 
     /// Nothing is in flight any more.

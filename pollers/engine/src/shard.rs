@@ -1,260 +1,411 @@
-//! One ordered stream bound to one function: joins the machines. Each decides for itself; this file
-//! says which of them may act, in which order, and what an input is to each.
+//! One shard: joins its machines. Each decides for itself; this file says what comes in, what is asked for
+//! without a permit, and when the shard wants to be looked at again. What takes permits is in `turn.rs`, what
+//! answers mean in `outcome.rs`, how it ends in `ending.rs`.
 
-use crate::checkpoint::{Checkpoint, Ended};
-use crate::flight::{Batch, Flight, Outcome};
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::checkpoint::Checkpoint;
+use crate::context::Context;
+use crate::ending::{Finish, Life};
+use crate::failures::Failures;
+use crate::flight::{Batch, State};
 use crate::gather::Gather;
-use crate::link::Link;
-use crate::run::Run;
+use crate::lanes::Lanes;
+use crate::lease::Lease;
+use crate::ledger::{self, Ledger};
+use crate::park::{Ask, Parks, Turn};
+use crate::receive::Receive;
+use crate::settle::Settle;
+use crate::window::Window;
 use crate::{
-    Answer, BatchId, Effect, Fact, Input, Millis, Phase, RecordMeta, Sequence, Settings, Span,
-    Verdict, invariants,
+    BatchId, Condition, Effect, Fact, Failure, Key, Millis, OpenWindow, Origin, ParkedKey,
+    RecordMeta, Records, Sequence, Settings, Settling, ShardId, Span, Ticket, Verdict,
 };
 
-/// One shard. At most one batch is in flight, so its records run strictly in order.
-#[derive(Clone, Debug)]
-pub struct Shard {
-    pub(crate) settings: Settings,
-    pub(crate) run: Run,
-    pub(crate) link: Link,
+#[derive(Debug)]
+pub(crate) struct Shard {
+    pub(crate) id: ShardId,
+    pub(crate) life: Life,
+    pub(crate) finish: Finish,
+    pub(crate) ledger: Ledger,
+    pub(crate) lanes: Lanes,
     pub(crate) gather: Gather,
-    pub(crate) flight: Flight,
+    pub(crate) receive: Receive,
     pub(crate) checkpoint: Checkpoint,
+    pub(crate) settle: Settle,
+    pub(crate) lease: Lease,
+    pub(crate) failures: Failures,
+    pub(crate) parks: Parks,
+    pub(crate) window: Option<Window>,
+    pub(crate) batches: BTreeMap<BatchId, Batch>,
+    /// Batches that wait to be sent, by time.
+    pub(crate) waiting: BTreeSet<(Millis, BatchId)>,
+    pub(crate) running: u32,
+    /// When the youngest record arrived.
+    pub(crate) newest_arrival: Millis,
+    pub(crate) is_per_record: bool,
 }
 
 impl Shard {
-    /// A shard that is not connected. It wants a [`Input::Tick`] to begin.
-    #[must_use]
-    pub const fn new(settings: Settings) -> Self {
+    pub(crate) fn open(
+        cx: &Context<'_>,
+        id: ShardId,
+        lease_ms: Option<Millis>,
+        parked: &[ParkedKey],
+        window: Option<OpenWindow>,
+    ) -> Self {
+        let Settings { order, settling, source_lease_ms, tumbling_window_ms, .. } = *cx.settings;
+        let is_per_record = settling == Settling::PerRecord;
+        let lease_ms = lease_ms.filter(|_| is_per_record).or(source_lease_ms);
+        let mut parks = Parks::default();
+        for ParkedKey { key, records } in parked {
+            parks.open(*key, *records);
+        }
         Self {
-            run: Run::Running,
-            link: Link::new(settings.reconnect, settings.salt),
-            gather: Gather::new(settings.batch),
-            flight: Flight::new(),
-            checkpoint: Checkpoint::new(settings.checkpoint, settings.salt),
-            settings,
+            id,
+            life: Life::Open,
+            finish: Finish::No,
+            ledger: Ledger::new(),
+            lanes: Lanes::new(order),
+            gather: Gather::new(cx.now, cx.settings),
+            receive: Receive::new(),
+            checkpoint: Checkpoint::new(),
+            settle: Settle::default(),
+            lease: Lease::new(lease_ms),
+            failures: Failures::default(),
+            parks,
+            window: tumbling_window_ms.map(|length_ms| Window::new(cx.now, length_ms, window)),
+            batches: BTreeMap::new(),
+            waiting: BTreeSet::new(),
+            running: 0,
+            newest_arrival: 0,
+            is_per_record,
         }
     }
 
-    /// Takes one input and appends what follows from it. Total: every input is allowed in every
-    /// state, and the same state and input always give the same effects.
-    ///
-    /// `now` must not be smaller than in the step before. Every step looks at all deadlines, so a
-    /// [`Input::Tick`] is needed only when nothing else happens.
-    pub fn step(&mut self, now: Millis, input: Input<'_>, out: &mut Vec<Effect>) {
-        match input {
-            Input::Tick => {}
-            Input::RecordsRead { records } => self.records_read(now, records, out),
-            Input::InvocationAnswered { batch, answer } => self.answered(now, batch, answer, out),
-            Input::CheckpointStored => self.checkpoint_stored(out),
-            Input::CheckpointFailed => self.checkpoint_failed(now, out),
-            Input::SourceBack => self.source_back(out),
-            Input::SourceGone => self.source_gone(now, out),
-            Input::Pause => fact_if(self.run.pause(), Fact::Paused, out),
-            Input::Resume => fact_if(self.run.resume(), Fact::Resumed, out),
-            Input::Stop => self.run.stop(),
+    pub(crate) fn records_read(&mut self, cx: &mut Context<'_>, records: &[RecordMeta]) {
+        if !self.receive.read(cx.now, records.is_empty()) {
+            // Taken even when nobody asked: the shell has them already, and dropping them here would let
+            // the checkpoint of a later record pass them.
+            cx.out_of_turn("RecordsRead");
         }
-        if self.run.is_ending() {
-            self.wind_up(out);
+        let first = self.ledger.end();
+        let filtered = records.iter().filter(|record| record.filtered).count() as u64;
+        if !records.is_empty() {
+            let (shard, records) = (self.id, records.len() as u64);
+            cx.fact(Fact::Polled { shard, records, filtered });
+        }
+        for record in records {
+            self.add(cx, record);
+        }
+        self.lease.began(cx.now, Span { first, end: self.ledger.end() });
+        if self.is_ending() || !cx.run.may_start() {
+            self.give_back_gathered();
+        }
+    }
+
+    fn add(&mut self, cx: &mut Context<'_>, record: &RecordMeta) {
+        let sequence = self.ledger.add(cx.now, record);
+        self.newest_arrival = self.newest_arrival.max(record.arrived_at);
+        if record.filtered {
+            self.end(Origin::Source, sequence, Verdict::Filtered);
+        } else if record.bytes > cx.settings.batch.records_bytes_max() {
+            self.give_up(
+                cx,
+                Failure {
+                    batch: None,
+                    origin: Origin::Source,
+                    records: [sequence].into_iter().collect(),
+                    condition: Condition::MaximumPayloadSizeExceeded,
+                    approximate_invoke_count: 0,
+                    function_error: false,
+                    had_response: false,
+                },
+            );
+        } else if self.parks.is_parked(record.key) {
+            self.parks.push(&mut self.ledger, record.key, sequence);
         } else {
-            self.advance(now, out);
-        }
-        debug_assert_eq!(invariants::broken(self, now), None);
-    }
-
-    /// When the shard wants a [`Input::Tick`] if nothing happens before. `None`: never.
-    #[must_use]
-    pub fn next_deadline(&self) -> Option<Millis> {
-        if self.run.is_ending() {
-            return None;
-        }
-        let always = [self.link.down_until(), self.checkpoint.waiting_until()];
-        let running = if self.run.may_start() { self.working_deadlines() } else { [None; 3] };
-        always.into_iter().chain(running).flatten().min()
-    }
-
-    /// What it does now, for people.
-    #[must_use]
-    pub fn phase(&self) -> Phase {
-        Phase::of(self)
-    }
-
-    /// The place that the next record will have.
-    #[must_use]
-    pub fn next_record(&self) -> Sequence {
-        self.gather.end()
-    }
-
-    /// Records before this one have ended, durably.
-    #[must_use]
-    pub const fn stored_end(&self) -> Sequence {
-        self.checkpoint.stored_end()
-    }
-
-    /// The first numbered invariant that does not hold, `None` if all do.
-    #[must_use]
-    pub fn broken_invariant(&self, now: Millis) -> Option<&'static str> {
-        invariants::broken(self, now)
-    }
-
-    /// Deadlines that count only while new work may begin.
-    fn working_deadlines(&self) -> [Option<Millis>; 3] {
-        let retry = self.flight.waiting().map(|(_, _, until)| until);
-        if self.may_send() {
-            [retry, self.gather.window_end(), self.link.resting_until()]
-        } else {
-            [retry, None, None]
+            self.lanes.push(&mut self.ledger, sequence);
         }
     }
 
-    /// Whether the next batch may start: everything before it has ended, durably.
-    fn may_send(&self) -> bool {
-        self.flight.is_idle() && self.checkpoint.is_clean()
+    /// A record has an outcome; the source, or the park it came from, is told in time.
+    pub(crate) fn end(&mut self, origin: Origin, record: Sequence, verdict: Verdict) {
+        match origin {
+            Origin::Source => {
+                if self.ledger.ended(record) && self.is_per_record {
+                    self.settle.push(record, verdict);
+                }
+            }
+            Origin::Park(key) => self.parks.ended(key, record),
+        }
     }
 
-    /// Does whatever is possible now.
-    fn advance(&mut self, now: Millis, out: &mut Vec<Effect>) {
-        if self.link.due(now) {
-            out.push(Effect::Connect);
+    /// A record leaves its batch: its lane may go on.
+    pub(crate) fn leave(&mut self, origin: Origin, record: Sequence) {
+        if origin == Origin::Source {
+            let key = self.ledger.slot(record).key;
+            self.lanes.release(key);
         }
-        if let Some(ended) = self.checkpoint.due(now) {
-            out.push(store(ended));
+    }
+
+    /// Gives records up that are in no batch any more.
+    pub(crate) fn give_up(&mut self, cx: &mut Context<'_>, failure: Failure) {
+        let (shard, origin) = (self.id, failure.origin);
+        if let Some(first) = failure.records.iter().next() {
+            let (records, condition) = (failure.records.count(), failure.condition);
+            cx.fact(Fact::GivenUp { shard, records, first, condition });
         }
-        if !self.run.may_start() {
+        if !cx.settings.on_failure_destination {
+            for record in failure.records.iter() {
+                self.end(origin, record, Verdict::Rejected);
+            }
             return;
         }
-        if let Some((batch, attempt)) = self.flight.due(now) {
-            self.invoke(now, batch, attempt, out);
+        let kept = |record: &Sequence| origin != Origin::Source || self.ledger.give_up(*record);
+        let records: Records = failure.records.iter().filter(kept).collect();
+        if records.is_empty() && !failure.records.is_empty() {
+            return;
         }
-        if self.may_send() {
-            self.reject(out);
-        }
-        if self.may_send()
-            && let Some(cut) = self.gather.cut(now)
-        {
-            let batch = self.flight.start(cut.records, cut.last_read_at, cut.last_age_ms);
-            self.invoke(now, batch, 1, out);
-        }
-        if self.may_send() && self.link.ready(now) {
-            self.receive(now, out);
+        let (ticket, failure) = (cx.numbers.ticket(), Failure { records, ..failure });
+        self.failures.tell(ticket, failure.clone());
+        cx.out.push(Effect::DeliverFailure { shard, ticket, failure });
+    }
+
+    pub(crate) fn failure_delivered(&mut self, cx: &mut Context<'_>, ticket: Ticket) {
+        let Some(failure) = self.failures.delivered(ticket) else {
+            return cx.out_of_turn("FailureDelivered");
+        };
+        cx.fact(Fact::FailureDelivered { shard: self.id, records: failure.records.count() });
+        for record in failure.records.iter() {
+            self.end(failure.origin, record, Verdict::Rejected);
         }
     }
 
-    fn invoke(&self, now: Millis, batch: Batch, attempt: u32, out: &mut Vec<Effect>) {
-        let Batch { id, records, .. } = batch;
-        let (count, age_ms) = (records.count(), batch.age_ms(now));
-        out.push(Effect::Fact(Fact::Invoking { batch: id, attempt, records: count, age_ms }));
-        out.push(Effect::Invoke { batch: id, attempt, records });
-    }
-
-    /// Skips records at the front that no batch can hold, with one checkpoint for all of them.
-    fn reject(&mut self, out: &mut Vec<Effect>) {
-        let first = self.gather.first();
-        while let Some((record, bytes)) = self.gather.reject() {
-            out.push(Effect::Fact(Fact::Oversized { record, bytes }));
-        }
-        let records = Span { first, end: self.gather.first() };
-        if records.count() > 0 {
-            self.ended(Ended { records, verdict: Verdict::Rejected }, out);
+    pub(crate) fn failure_delivery_failed(&mut self, cx: &mut Context<'_>, ticket: Ticket) {
+        let Settings { delivery, salt, .. } = *cx.settings;
+        match self.failures.failed(cx.now, ticket, delivery, salt) {
+            Some(retry_at) => cx.fact(Fact::FailureDeliveryFailed { shard: self.id, retry_at }),
+            None => cx.out_of_turn("FailureDeliveryFailed"),
         }
     }
 
-    fn receive(&mut self, now: Millis, out: &mut Vec<Effect>) {
-        let (records_max, bytes_max) = self.gather.room();
-        let in_window = self.gather.window_end().map(|end| end.saturating_sub(now));
-        let wait_ms = in_window.unwrap_or(Millis::MAX).min(self.settings.receive_wait_ms);
-        self.link.asked(now, wait_ms);
-        out.push(Effect::Receive { records_max, bytes_max, wait_ms });
-    }
-
-    fn ended(&mut self, ended: Ended, out: &mut Vec<Effect>) {
-        self.checkpoint.ended(ended);
-        out.push(store(ended));
-    }
-
-    fn records_read(&mut self, now: Millis, records: &[RecordMeta], out: &mut Vec<Effect>) {
-        if self.link.read(now, records.is_empty()).is_err() {
-            out_of_turn("RecordsRead", out);
+    pub(crate) fn parked(&mut self, cx: &mut Context<'_>, ticket: Ticket) {
+        let Some((key, records)) = self.parks.parked(ticket) else {
+            return cx.out_of_turn("Parked");
+        };
+        cx.fact(Fact::Parked { shard: self.id, key, records: records.len() as u64 });
+        for record in records {
+            self.end(Origin::Source, record, Verdict::Parked);
         }
-        // Taken even when nobody asked: the shell has them already, and dropping them here would let
-        // the checkpoint of a later record pass them.
-        self.gather.read(now, records);
-        let polled = Fact::Polled { records: records.len() as u64 };
-        fact_if(!records.is_empty(), polled, out);
     }
 
-    fn answered(&mut self, now: Millis, id: BatchId, answer: Answer, out: &mut Vec<Effect>) {
-        match self.flight.answered(now, id, answer, &self.settings) {
-            Outcome::Ended(Batch { id: batch, records, .. }) => {
-                let count = records.count();
-                out.push(Effect::Fact(Fact::Succeeded { batch, records: count }));
-                self.ended(Ended { records, verdict: Verdict::Done }, out);
+    pub(crate) fn park_failed(&mut self, cx: &mut Context<'_>, ticket: Ticket, full: bool) {
+        let Settings { park, salt, .. } = *cx.settings;
+        match self.parks.park_failed(cx.now, ticket, park, salt) {
+            Some((key, retry_at)) => {
+                cx.fact(Fact::ParkFailed { shard: self.id, key, full, retry_at });
             }
-            Outcome::Failed { batch: Batch { id: batch, records, .. }, attempt, retry_at } => {
-                let records = records.count();
-                out.push(Effect::Fact(Fact::FunctionFailed { batch, attempt, records, retry_at }));
+            None => cx.out_of_turn("ParkFailed"),
+        }
+    }
+
+    pub(crate) fn unpark(
+        &mut self,
+        cx: &mut Context<'_>,
+        key: Key,
+        dropped: u64,
+        records: &[RecordMeta],
+    ) {
+        if self.is_ending() || !self.parks.unpark(key, dropped, records) {
+            return cx.fact(Fact::UnparkRefused { shard: self.id, key });
+        }
+        // Nothing of a parked key is in its lane, except of one that the shell had not told of.
+        let waiting = self.lanes.remove(&mut self.ledger, key);
+        self.divert(key, waiting);
+        self.turn_key(cx, key);
+    }
+
+    pub(crate) fn divert(&mut self, key: Key, mut records: ledger::List) {
+        while let Some(record) = self.ledger.pop_front(&mut records) {
+            self.parks.push(&mut self.ledger, key, record);
+        }
+    }
+
+    /// Lets a key go on whose returned records have ended.
+    pub(crate) fn turn_key(&mut self, cx: &mut Context<'_>, key: Key) {
+        let (turn, freed) = self.parks.turn(key);
+        self.lanes.insert(&mut self.ledger, key, freed);
+        if let Turn::Ended { left, done } = turn {
+            cx.fact(Fact::UnparkEnded { shard: self.id, key, left, done });
+        }
+    }
+
+    pub(crate) fn settled(&mut self, cx: &mut Context<'_>, ticket: Ticket) {
+        if let Some(verdicts) = self.settle.settled(ticket) {
+            for (span, verdict) in verdicts {
+                let (shard, records) = (self.id, span.count());
+                cx.fact(Fact::Settled { shard, verdict, records });
+                span.iter().for_each(|record| self.ledger.durable(record));
             }
-            Outcome::Delayed { batch, delay, retry_at } => {
-                out.push(Effect::Fact(Fact::Delayed { batch: batch.id, delay, retry_at }));
+        } else if let Some(records) = self.lease.held(ticket) {
+            cx.fact(Fact::Held { shard: self.id, records });
+        } else if let Some(key) = self.parks.settled(ticket) {
+            self.turn_key(cx, key);
+        } else {
+            cx.out_of_turn("Settled");
+        }
+    }
+
+    pub(crate) fn settle_failed(&mut self, cx: &mut Context<'_>, ticket: Ticket) {
+        let Settings { checkpoint, salt, .. } = *cx.settings;
+        let retry_at = self
+            .settle
+            .failed(cx.now, ticket, checkpoint, salt)
+            .or_else(|| self.lease.failed(cx.now, ticket, checkpoint, salt))
+            .or_else(|| self.parks.settle_failed(cx.now, ticket, checkpoint, salt));
+        match retry_at {
+            Some(_) => cx.fact(Fact::SettleFailed { shard: self.id, retry_at }),
+            None => cx.out_of_turn("SettleFailed"),
+        }
+    }
+
+    pub(crate) fn checkpoint_stored(&mut self, cx: &mut Context<'_>, ticket: Ticket) {
+        let Some((end, records)) = self.checkpoint.stored(ticket) else {
+            return cx.out_of_turn("CheckpointStored");
+        };
+        self.ledger.durable_before(end);
+        let through = end.0.checked_sub(1).map(Sequence).filter(|_| records > 0);
+        cx.fact(Fact::CheckpointStored { shard: self.id, through, records });
+    }
+
+    pub(crate) fn checkpoint_failed(&mut self, cx: &mut Context<'_>, ticket: Ticket) {
+        let Settings { checkpoint, salt, .. } = *cx.settings;
+        let Some(retry_at) = self.checkpoint.failed(cx.now, ticket, checkpoint, salt) else {
+            return cx.out_of_turn("CheckpointFailed");
+        };
+        if let Some(window) = &mut self.window {
+            window.unstored();
+        }
+        cx.fact(Fact::CheckpointFailed { shard: self.id, retry_at });
+    }
+
+    pub(crate) fn receive_failed(&mut self, cx: &mut Context<'_>) {
+        let Settings { reconnect, salt, .. } = *cx.settings;
+        match self.receive.failed(cx.now, reconnect, salt ^ u64::from(self.id.0)) {
+            Some(retry_at) => cx.fact(Fact::ReceiveFailed { shard: self.id, retry_at }),
+            None => cx.out_of_turn("ReceiveFailed"),
+        }
+    }
+
+    /// Asks for everything that needs no permit and whose time has come.
+    pub(crate) fn flush(&mut self, cx: &mut Context<'_>) {
+        self.wind_up();
+        self.flush_parks(cx);
+        let shard = self.id;
+        while let Some((ticket, failure)) = self.failures.due(cx.now) {
+            cx.out.push(Effect::DeliverFailure { shard, ticket, failure });
+        }
+        self.extend_leases(cx);
+        while let Some(verdicts) = self.settle.due(cx.now) {
+            let ticket = cx.numbers.ticket();
+            cx.out.push(Effect::Settle { shard, ticket, verdicts: verdicts.clone() });
+            self.settle.told(ticket, verdicts);
+        }
+        self.store_checkpoint(cx);
+        self.finish(cx);
+    }
+
+    fn flush_parks(&mut self, cx: &mut Context<'_>) {
+        let shard = self.id;
+        loop {
+            match self.parks.due(cx.now, &self.ledger, cx.numbers) {
+                Some(Ask::Park { ticket, key, records, failed }) => {
+                    cx.out.push(Effect::Park { shard, ticket, key, records, failed });
+                }
+                Some(Ask::Settle { ticket, key, count }) => {
+                    cx.out.push(Effect::UnparkSettled { shard, ticket, key, count });
+                }
+                None => return,
             }
-            Outcome::OutOfTurn => out_of_turn("InvocationAnswered", out),
         }
     }
 
-    fn checkpoint_stored(&mut self, out: &mut Vec<Effect>) {
-        match self.checkpoint.stored() {
-            Ok(records) => out.push(Effect::Fact(Fact::CheckpointStored { records })),
-            Err(_) => out_of_turn("CheckpointStored", out),
+    fn extend_leases(&mut self, cx: &mut Context<'_>) {
+        let mut held: Vec<Span> = Vec::new();
+        while let Some(group) = self.lease.due(cx.now) {
+            for record in group.iter().filter(|record| self.ledger.is_unsettled(*record)) {
+                match held.last_mut() {
+                    Some(span) if span.end == record => span.end = record.plus(1),
+                    _ => held.push(Span { first: record, end: record.plus(1) }),
+                }
+            }
         }
-    }
-
-    fn checkpoint_failed(&mut self, now: Millis, out: &mut Vec<Effect>) {
-        match self.checkpoint.failed(now) {
-            Ok(retry_at) => out.push(Effect::Fact(Fact::CheckpointFailed { retry_at })),
-            Err(_) => out_of_turn("CheckpointFailed", out),
+        if held.is_empty() {
+            return;
         }
+        let ticket = cx.numbers.ticket();
+        let verdicts = held.iter().map(|span| (*span, Verdict::Held)).collect();
+        cx.out.push(Effect::Settle { shard: self.id, ticket, verdicts });
+        self.lease.extending(cx.now, ticket, held);
     }
 
-    fn source_back(&mut self, out: &mut Vec<Effect>) {
-        match self.link.back() {
-            Ok(()) => out.push(Effect::Fact(Fact::SourceConnected)),
-            Err(_) => out_of_turn("SourceBack", out),
+    fn store_checkpoint(&mut self, cx: &mut Context<'_>) {
+        let changed = self.window.as_ref().is_some_and(Window::is_changed);
+        let mark = self.ledger.mark();
+        if self.is_per_record || !self.checkpoint.is_due(cx.now, mark, changed) {
+            return;
         }
+        let ticket = cx.numbers.ticket();
+        self.checkpoint.store(ticket, mark);
+        let window = self.window.as_mut().and_then(|window| {
+            window.stored();
+            window.mark()
+        });
+        let through = mark.0.checked_sub(1).map(Sequence);
+        cx.out.push(Effect::StoreCheckpoint { shard: self.id, ticket, through, window });
     }
 
-    fn source_gone(&mut self, now: Millis, out: &mut Vec<Effect>) {
-        match self.link.gone(now) {
-            Ok(retry_at) => out.push(Effect::Fact(Fact::SourceLost { retry_at })),
-            Err(_) => out_of_turn("SourceGone", out),
+    /// When the shard wants to be looked at if nothing happens before.
+    pub(crate) fn next_deadline(&mut self, cx: &Context<'_>) -> Option<Millis> {
+        let always = [
+            self.checkpoint.until(),
+            self.settle.until(),
+            self.lease.until(),
+            self.failures.until(),
+            self.parks.until(),
+            self.ending_until(),
+        ];
+        let while_running = if cx.run.may_start() && !self.is_ending() {
+            [self.next_send(cx.now), self.receive.until(), self.cut_at(cx), self.idle_at()]
+        } else {
+            [None; 4]
+        };
+        let later = |at: &Millis| *at > cx.now;
+        always.into_iter().chain(while_running).flatten().filter(later).min()
+    }
+
+    /// When the next batch that waits is due; those that are due already wait for a permit.
+    fn next_send(&self, now: Millis) -> Option<Millis> {
+        let later = (now.saturating_add(1), BatchId(0));
+        self.waiting.range(later..).next().map(|(until, _)| *until)
+    }
+
+    fn cut_at(&mut self, cx: &Context<'_>) -> Option<Millis> {
+        let first = self.lanes.first()?;
+        let read_at = self.ledger.slot(first).read_at;
+        Some(self.gather.window_end(&cx.settings.batch, read_at))
+    }
+
+    fn idle_at(&self) -> Option<Millis> {
+        self.window.as_ref().filter(|_| self.batches.is_empty())?.idle_at()
+    }
+
+    /// Puts a batch that is not over among those that wait.
+    pub(crate) fn keep(&mut self, batch: Batch) {
+        if let State::Waiting { until } = batch.state {
+            self.waiting.insert((until, batch.id));
         }
+        self.batches.insert(batch.id, batch);
     }
-
-    /// Gives up what would have to wait, and ends once nothing is in flight.
-    fn wind_up(&mut self, out: &mut Vec<Effect>) {
-        let batch = self.flight.give_up().map_or(0, |batch| batch.records.count());
-        let unstored = self.checkpoint.give_up().map_or(0, Span::count);
-        let abandoned = batch + unstored + self.gather.clear();
-        fact_if(abandoned > 0, Fact::Abandoned { records: abandoned }, out);
-        let in_flight = self.flight.running().is_some()
-            || self.checkpoint.is_storing()
-            || self.link.awaits_answer();
-        if self.run == Run::Stopping && !in_flight {
-            self.run.quiet();
-            out.push(Effect::Stopped);
-        }
-    }
-}
-
-const fn store(ended: Ended) -> Effect {
-    Effect::StoreCheckpoint { records: ended.records, verdict: ended.verdict }
-}
-
-fn fact_if(happened: bool, fact: Fact, out: &mut Vec<Effect>) {
-    if happened {
-        out.push(Effect::Fact(fact));
-    }
-}
-
-fn out_of_turn(input: &'static str, out: &mut Vec<Effect>) {
-    out.push(Effect::Fact(Fact::OutOfTurn { input }));
 }

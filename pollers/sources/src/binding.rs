@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use trine_poll_engine::Start;
+
 use crate::SourceError;
 
 /// What an adapter is made with, beside the configuration of its own source.
@@ -17,25 +19,14 @@ pub struct Binding {
     pub secrets: Secrets,
 }
 
-/// Where a shard begins that has no place (LS 4.2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Start {
-    /// With the oldest record that is there.
-    TrimHorizon,
-    /// With the next record that comes.
-    Latest,
-    /// With the first at or after this time, milliseconds since the Unix epoch.
-    AtTimestamp(i64),
-}
-
-/// Passwords by name: from the poller's configuration, or else from the environment variable `TRINE_SECRET_NAME`.
+/// Passwords by name: what the embedding program gave, or else the environment variable `TRINE_SECRET_NAME`.
 #[derive(Clone, Default)]
 pub struct Secrets {
     configured: Arc<BTreeMap<String, String>>,
 }
 
 impl Secrets {
-    /// With those that the poller's configuration holds.
+    /// With those that the embedding program gives.
     #[must_use]
     pub fn new(configured: BTreeMap<String, String>) -> Self {
         Self { configured: Arc::new(configured) }
@@ -53,7 +44,7 @@ impl Secrets {
         let found = self.configured.get(name).cloned().or_else(|| std::env::var(&variable).ok());
         found.map(Some).ok_or_else(|| {
             let says = format!(
-                "the secret \"{name}\" is not known to this poller: set {variable} or enter it under [secret] in its configuration"
+                "the secret \"{name}\" is not known to this poller: set the environment variable {variable}"
             );
             SourceError::new(crate::Problem::Authentication, says)
         })

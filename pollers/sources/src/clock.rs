@@ -28,6 +28,17 @@ impl Clock {
     }
 }
 
+/// The wall clock, milliseconds since the Unix epoch: for what people wrote down, not for waiting.
+pub(crate) fn wall_ms() -> i64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// Now on the clock that never goes backwards: for waiting.
+pub(crate) fn monotonic() -> Instant {
+    Instant::now()
+}
+
 /// A number that differs from start to start and from machine to machine, to spread waits with.
 pub(crate) fn salt() -> u64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();

@@ -1,5 +1,5 @@
-//! One synchronous invocation over the public contract, and what its answer means to a batch. It does
-//! not retry: the engine decides that.
+//! One synchronous invocation over the public contract, and what kind of end it came to. It does not retry and does not know
+//! records: the engine decides.
 
 use std::time::Duration;
 
@@ -7,12 +7,11 @@ use bytes::Bytes;
 use tokio::time::timeout;
 use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
-use trine_poll_engine::Answer;
 use trine_proto::v1::invocation_service_client::InvocationServiceClient;
 use trine_proto::v1::{InvocationType, InvokeRequest, InvokeResponse, Reason};
 use trine_proto::{FRAME_BYTES_MAX, reason};
 
-use crate::target::Target;
+use crate::lease::Lease;
 
 /// Longest wait for an answer: the longest function timeout (LS 2.3), the longest wait for a slot, and
 /// some time for the way.
@@ -25,30 +24,67 @@ const ERROR_TEXT_MAX: usize = 300;
 #[derive(Clone, Debug)]
 pub(crate) struct Invoker {
     client: InvocationServiceClient<Channel>,
-    target: Target,
+    function: String,
+    /// Empty: `$LATEST`.
+    qualifier: String,
+    lease: Lease,
 }
 
 /// What came of an invocation.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Reply {
-    pub(crate) answer: Answer,
-    /// What was wrong, for people; empty if nothing was.
-    pub(crate) error: String,
+pub(crate) enum Reply {
+    /// The function ran and answered.
+    Answered(Response),
+    /// It did not, or nobody knows.
+    NotAnswered {
+        why: NotAnswered,
+        /// What was wrong, for people.
+        error: String,
+    },
+}
+
+/// What a function answered, and what an on-failure record says of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Response {
+    pub(crate) request_id: String,
+    pub(crate) executed_version: String,
+    /// `Unhandled` if the function failed, else empty (LS 1.5).
+    pub(crate) function_error: String,
+    pub(crate) payload: Bytes,
+}
+
+/// Why there is no answer (LS 4.3). None of these spends an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NotAnswered {
+    /// Concurrency is used up.
+    Throttled,
+    /// No worker, no free slot, a broker that shuts down.
+    NoCapacity,
+    /// The broker will not have the request as it is.
+    Refused,
+    /// Perhaps the function ran, perhaps it did not.
+    Lost,
 }
 
 impl Invoker {
-    pub(crate) fn new(channel: Channel, target: Target) -> Self {
+    pub(crate) fn new(channel: Channel, function: &str, qualifier: &str, lease: Lease) -> Self {
         let client = InvocationServiceClient::new(channel)
             .max_decoding_message_size(FRAME_BYTES_MAX)
             .max_encoding_message_size(FRAME_BYTES_MAX);
-        Self { client, target }
+        Self { client, function: function.to_owned(), qualifier: qualifier.to_owned(), lease }
     }
 
     /// Invokes the function with `payload` and waits for its answer, with a bound.
     pub(crate) async fn invoke(&self, payload: Bytes) -> Reply {
+        // A process that was stopped for longer than its lease still has records in hand when it goes on. Somebody else reads
+        // them by now, and is perhaps not as far: sent now, they could overtake.
+        if self.lease.is_over() {
+            let error = "the lease is over: the broker was silent for too long".to_owned();
+            return Reply::NotAnswered { why: NotAnswered::NoCapacity, error };
+        }
         let mut request = Request::new(InvokeRequest {
-            function: self.target.function.clone(),
-            qualifier: self.target.qualifier.clone(),
+            function: self.function.clone(),
+            qualifier: self.qualifier.clone(),
             r#type: InvocationType::RequestResponse.into(),
             payload,
             ..InvokeRequest::default()
@@ -56,53 +92,71 @@ impl Invoker {
         request.set_timeout(ANSWER_WAIT);
         // The bound counts twice, so that a broker that ignores it cannot hold the shard for ever.
         match timeout(ANSWER_WAIT, self.client.clone().invoke(request)).await {
-            Ok(Ok(response)) => answered(&response.into_inner()),
+            Ok(Ok(response)) => Reply::Answered(answered(response.into_inner())),
             Ok(Err(status)) => refused(&status),
             Err(_) => {
                 let error = format!("no answer from the broker within {} s", ANSWER_WAIT.as_secs());
-                Reply { answer: Answer::Lost, error }
+                Reply::NotAnswered { why: NotAnswered::Lost, error }
             }
         }
     }
 }
 
-fn answered(response: &InvokeResponse) -> Reply {
-    if response.function_error.is_empty() {
-        return Reply { answer: Answer::Succeeded, error: String::new() };
+fn answered(response: InvokeResponse) -> Response {
+    let InvokeResponse { request_id, executed_version, function_error, payload, .. } = response;
+    Response { request_id, executed_version, function_error, payload }
+}
+
+impl Response {
+    /// The function's error for people; empty if it did not fail.
+    pub(crate) fn error(&self) -> String {
+        if self.function_error.is_empty() {
+            return String::new();
+        }
+        let text = String::from_utf8_lossy(&self.payload);
+        let text: String = text.chars().take(ERROR_TEXT_MAX).collect();
+        format!("the function failed in request {}: {text}", self.request_id)
     }
-    let text = String::from_utf8_lossy(&response.payload);
-    let text: String = text.chars().take(ERROR_TEXT_MAX).collect();
-    let error = format!("the function failed in request {}: {text}", response.request_id);
-    Reply { answer: Answer::FunctionFailed, error }
 }
 
 fn refused(status: &Status) -> Reply {
     let Some(refusal) = reason::refusal(status) else {
         let error =
             format!("the broker could not be asked: {:?}: {}", status.code(), status.message());
-        return Reply { answer: of_code(status.code()), error };
+        return Reply::NotAnswered { why: of_code(status.code()), error };
     };
     let reason = refusal.reason();
     let error = format!("{}: {}", reason::name(reason), refusal.message);
-    Reply { answer: of_reason(reason), error }
+    // It was running, and somebody stopped it: an attempt like any other that failed.
+    if reason == Reason::InvocationCancelled {
+        let function_error = "Unhandled".to_owned();
+        let payload = Bytes::from_static(b"{\"errorType\":\"Trine.Cancelled\",\"errorMessage\":\"the invocation was cancelled\"}");
+        return Reply::Answered(Response {
+            request_id: String::new(),
+            executed_version: String::new(),
+            function_error,
+            payload,
+        });
+    }
+    Reply::NotAnswered { why: of_reason(reason), error }
 }
 
 /// Exhaustive: a new reason does not compile without a decision what it means to a batch.
-const fn of_reason(reason: Reason) -> Answer {
+const fn of_reason(reason: Reason) -> NotAnswered {
     use Reason as R;
     match reason {
         R::ReservedConcurrencyExceeded
         | R::AccountConcurrencyExceeded
         | R::QueueFull
-        | R::Overloaded => Answer::Throttled,
+        | R::Overloaded => NotAnswered::Throttled,
         R::NoWorker
         | R::NoCapacity
         | R::DeadlineExpired
         | R::StoreUnavailable
-        | R::ShuttingDown => Answer::NoCapacity,
-        // It was running, and somebody stopped it.
-        R::InvocationCancelled => Answer::FunctionFailed,
-        R::StoreUnknown | R::Internal | R::Unspecified => Answer::Lost,
+        | R::ShuttingDown => NotAnswered::NoCapacity,
+        R::InvocationCancelled | R::StoreUnknown | R::Internal | R::Unspecified => {
+            NotAnswered::Lost
+        }
         R::InvalidArgument
         | R::MalformedPayload
         | R::PayloadTooLarge
@@ -121,14 +175,14 @@ const fn of_reason(reason: Reason) -> Answer {
         | R::MappingExists
         | R::MappingBusy
         | R::NoPoller
-        | R::VirtualTimeOff => Answer::Refused,
+        | R::VirtualTimeOff => NotAnswered::Refused,
     }
 }
 
 /// Without a reason the answer is the transport's, or that of something in between.
-const fn of_code(code: Code) -> Answer {
+const fn of_code(code: Code) -> NotAnswered {
     match code {
-        Code::ResourceExhausted => Answer::Throttled,
+        Code::ResourceExhausted => NotAnswered::Throttled,
         Code::InvalidArgument
         | Code::NotFound
         | Code::AlreadyExists
@@ -136,7 +190,7 @@ const fn of_code(code: Code) -> Answer {
         | Code::FailedPrecondition
         | Code::OutOfRange
         | Code::Unimplemented
-        | Code::Unauthenticated => Answer::Refused,
+        | Code::Unauthenticated => NotAnswered::Refused,
         Code::Ok
         | Code::Cancelled
         | Code::Unknown
@@ -144,7 +198,7 @@ const fn of_code(code: Code) -> Answer {
         | Code::Aborted
         | Code::Internal
         | Code::Unavailable
-        | Code::DataLoss => Answer::Lost,
+        | Code::DataLoss => NotAnswered::Lost,
     }
 }
 
@@ -153,47 +207,48 @@ mod tests {
     use super::*;
     use trine_proto::v1::Refusal;
 
-    fn answer(reason: Reason) -> Answer {
+    fn reply(reason: Reason) -> Reply {
         let refusal =
             Refusal { reason: reason.into(), message: "why".to_owned(), retry_after_ms: None };
-        refused(&reason::status(&refusal)).answer
+        refused(&reason::status(&refusal))
+    }
+
+    fn why(reason: Reason) -> NotAnswered {
+        let Reply::NotAnswered { why, .. } = reply(reason) else { panic!("{reason:?}") };
+        why
     }
 
     #[test]
-    fn what_never_reached_the_function_spends_no_attempt() {
+    fn what_never_reached_the_function_is_no_answer() {
         for reason in (0..).map_while(|number| Reason::try_from(number).ok()) {
-            let spends = answer(reason) == Answer::FunctionFailed;
-            assert_eq!(spends, reason == Reason::InvocationCancelled, "{reason:?}");
-            // A refusal that may pass by itself is not one that waits for a person.
-            if reason::row(reason).retryable && reason != Reason::FunctionBusy {
-                assert_ne!(answer(reason), Answer::Refused, "{reason:?}");
-            }
+            let answered = matches!(reply(reason), Reply::Answered(_));
+            assert_eq!(answered, reason == Reason::InvocationCancelled, "{reason:?}");
         }
-        assert_eq!(answer(Reason::NoWorker), Answer::NoCapacity);
-        assert_eq!(answer(Reason::ReservedConcurrencyExceeded), Answer::Throttled);
-        assert_eq!(answer(Reason::UnknownFunction), Answer::Refused);
+        assert_eq!(why(Reason::NoWorker), NotAnswered::NoCapacity);
+        assert_eq!(why(Reason::ReservedConcurrencyExceeded), NotAnswered::Throttled);
+        assert_eq!(why(Reason::UnknownFunction), NotAnswered::Refused);
     }
 
     #[test]
     fn the_transports_own_answers_are_unknown_outcomes() {
         for code in [Code::Unavailable, Code::Cancelled, Code::Unknown, Code::DeadlineExceeded] {
-            assert_eq!(refused(&Status::new(code, "gone")).answer, Answer::Lost);
+            let Reply::NotAnswered { why, error } = refused(&Status::new(code, "gone")) else {
+                panic!("{code:?}")
+            };
+            assert_eq!(why, NotAnswered::Lost);
+            assert!(error.contains("gone"), "{error}");
         }
-        assert_eq!(refused(&Status::unimplemented("what")).answer, Answer::Refused);
-        assert!(refused(&Status::unavailable("gone")).error.contains("gone"));
     }
 
     #[test]
-    fn a_function_error_is_an_answer_and_its_text_is_bounded() {
+    fn the_text_of_an_error_is_bounded() {
         let payload = Bytes::from("é".repeat(10_000));
-        let failed = InvokeResponse {
+        let failed = answered(InvokeResponse {
             function_error: "Unhandled".to_owned(),
             payload,
             ..InvokeResponse::default()
-        };
-        let reply = answered(&failed);
-        assert_eq!(reply.answer, Answer::FunctionFailed);
-        assert!(reply.error.chars().count() < ERROR_TEXT_MAX + 100);
-        assert_eq!(answered(&InvokeResponse::default()).answer, Answer::Succeeded);
+        });
+        assert!(failed.error().chars().count() < ERROR_TEXT_MAX + 100);
+        assert_eq!(answered(InvokeResponse::default()).error(), "");
     }
 }

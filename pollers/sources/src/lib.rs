@@ -7,27 +7,65 @@
 //! An adapter is a folder (`file/`, `kafka/`) with its configuration, its source, its tests and a README that says how it orders,
 //! redelivers, bounds, stops and reconnects. Every adapter is a cargo feature and passes the suite in `conformance/`.
 
+mod adapters;
+#[cfg(any(feature = "rabbitmq", feature = "activemq"))]
+mod address;
 mod binding;
-#[expect(dead_code, reason = "the runner, which reads it, is not here yet")]
 mod clock;
 mod descriptor;
 mod error;
-#[cfg(feature = "kafka")]
+#[cfg(any(feature = "nats", feature = "redis"))]
+mod in_hand;
+mod invoke;
+#[cfg(any(
+    feature = "kafka",
+    feature = "aws",
+    feature = "rabbitmq",
+    feature = "activemq",
+    feature = "nats",
+    feature = "redis"
+))]
 mod json_text;
+mod lease;
+mod plan;
+mod poller;
+mod reports;
+mod runner;
+mod session;
 mod source;
-#[cfg(feature = "kafka")]
 mod timestamp;
 
+#[cfg(feature = "activemq")]
+pub mod activemq;
+#[cfg(feature = "aws")]
+mod aws;
+#[cfg(feature = "dynamodb-streams")]
+pub mod dynamodb_streams;
+#[cfg(feature = "file")]
+pub mod file;
 #[cfg(feature = "kafka")]
 pub mod kafka;
+#[cfg(feature = "kinesis")]
+pub mod kinesis;
+#[cfg(feature = "nats")]
+pub mod nats;
+#[cfg(feature = "rabbitmq")]
+pub mod rabbitmq;
+#[cfg(feature = "redis")]
+pub mod redis;
+#[cfg(feature = "sqs")]
+pub mod sqs;
 
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 
-pub use binding::{Binding, Secrets, Start};
+pub use adapters::kinds;
+pub use binding::{Binding, Secrets};
 pub use descriptor::{Descriptor, Keeper, Ordering, Redelivery, Settling};
 pub use error::{Problem, SourceError};
+pub use poller::{PollerHandle, PollerOptions, start_poller};
 pub use source::{
     Change, Connect, Content, Envelope, Notice, Opened, Place, Places, Position, Reader, Received,
     Record, SeekTo, Settled, ShardName, Sought, Source, Target, Unit, Verdict, Want,
 };
+pub use trine_poll_engine::Start;

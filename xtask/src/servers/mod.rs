@@ -1,89 +1,106 @@
-//! Owns the servers that a contributor wants running beside the tests: `servers up` and `servers down`.
-//! What is up is remembered in the cache, one folder a server; only what is remembered is ever ended.
+//! Owns the servers that tests and contributors want beside Trine: `servers up`, `servers down` and `servers env`, and
+//! as a library one private server for whoever needs to kill it. A file a server says how that one is run.
 
+mod activemq;
+mod aws;
+mod conversation;
+mod dynamodb;
+mod elasticmq;
+mod java;
+mod kafka;
+mod kinesis;
+mod lifeline;
+mod ministack;
 mod nats;
 mod pid;
+mod product;
+mod rabbitmq;
+mod redis;
+mod remembered;
+mod server;
+mod shared;
+mod site;
 
-use std::fs;
-use std::path::PathBuf;
+use std::thread;
 
-pub use nats::{Nats, Sync};
+pub use product::Product;
+pub use server::Server;
+pub use shared::Shared;
 
-use crate::failure::{During, Failure, Outcome};
+use crate::failure::{Failure, Outcome};
 use crate::repo::Repo;
-use crate::tools::{Tool, Toolbox};
+use crate::tools::{Cache, Toolbox};
+use remembered::{Known, Remembered};
 
-const NAMES: [(&str, Sync); 2] = [("nats", Sync::Interval), ("nats-sync-always", Sync::Always)];
-
-/// Starts each server that is not up yet and prints its version and address.
+/// Starts each server that is not up yet, all at once, and prints its version and address.
 pub fn up(repo: &Repo, names: &[String]) -> Outcome {
-    for name in names {
-        let known = NAMES.iter().find(|(known, _)| known == name);
-        let Some((_, sync)) = known else {
-            let names = NAMES.map(|(known, _)| known).join(", ");
-            return Err(Failure::new(format!("no server is called {name}; there are {names}")));
-        };
-        let remembered = Remembered::at(repo, name);
-        if let Some(about) = remembered.running() {
-            println!("{name} is up already: {about}");
-            continue;
+    let products = names.iter().map(|name| Product::named(name)).collect::<Outcome<Vec<_>>>()?;
+    let failures: Vec<_> = thread::scope(|scope| {
+        let starts: Vec<_> =
+            products.iter().map(|product| scope.spawn(|| up_one(repo, *product))).collect();
+        let ends = starts.into_iter().map(thread::ScopedJoinHandle::join);
+        let ends = ends.map(|end| end.unwrap_or_else(|_| Err(Failure::new("a start panicked"))));
+        ends.filter_map(Result::err).collect()
+    });
+    match failures.is_empty() {
+        true => Ok(()),
+        false => Err(Failure::new(
+            failures.iter().map(Failure::to_string).collect::<Vec<_>>().join("\n"),
+        )),
+    }
+}
+
+fn up_one(repo: &Repo, product: Product) -> Outcome {
+    let name = product.name();
+    // Two runs that want the same server: one starts it and the other finds it.
+    let turn = Cache::open(repo.tools_directory())?.turn(&format!("up-{name}"))?;
+    let remembered = Remembered::at(repo, product);
+    if let Some(known) = remembered.running() {
+        println!("{name} {} is up already at {}", known.version, known.address);
+        return Ok(());
+    }
+    remembered.end()?;
+    remembered.forget()?;
+    let server = Server::start(product, repo, &remembered.folder)?;
+    let (version, address) = (server.version().to_owned(), server.address());
+    println!("{name} {version} is up at {address}");
+    // Kept before it is let go: what is not remembered must not go on running.
+    let known = Known { version, address, pids: server.pids() };
+    remembered.keep(&known)?;
+    server.leave_running();
+    drop(turn);
+    Ok(())
+}
+
+/// Ends every server that `up` started, or only those of `names`, and removes what they wrote.
+pub fn down(repo: &Repo, names: &[String]) -> Outcome {
+    for product in wanted(names)? {
+        let remembered = Remembered::at(repo, product);
+        if remembered.end()? {
+            println!("{} is down", product.name());
         }
         remembered.forget()?;
-        let program = Toolbox::gather(repo, &[Tool::NatsServer])?.path(Tool::NatsServer)?;
-        let nats = Nats::start(&program, &remembered.folder, *sync)?;
-        let about = format!("nats-server {} at {}", nats.version(), nats.address());
-        println!("{name} is up: {about}");
-        remembered.keep(&about, nats.leave_running())?;
     }
     Ok(())
 }
 
-/// Ends every server that `up` started, and removes what it wrote.
-pub fn down(repo: &Repo) -> Outcome {
-    for (name, _) in NAMES {
-        let remembered = Remembered::at(repo, name);
-        if remembered.running().is_some() {
-            pid::end(remembered.pid()?)?;
-            println!("{name} is down");
+/// Prints `export` lines for the servers that are up, with the variables in which tests look for them.
+pub fn env(repo: &Repo) -> Outcome {
+    let mut tools = Vec::new();
+    for product in Product::ALL {
+        let Some(known) = Remembered::at(repo, product).running() else { continue };
+        if let Some(variable) = product.variable() {
+            println!("export {variable}='{}'", known.address);
         }
-        remembered.forget()?;
+        tools.extend(product.tool());
     }
+    print!("{}", Toolbox::gather(repo, &tools)?.exports());
     Ok(())
 }
 
-/// The folder of one server in the cache: its configuration, data, log, and these two files.
-struct Remembered {
-    folder: PathBuf,
-}
-
-impl Remembered {
-    fn at(repo: &Repo, name: &str) -> Self {
-        Self { folder: repo.tools_directory().join("servers").join(name) }
-    }
-
-    /// What `up` said, if that very process still runs.
-    fn running(&self) -> Option<String> {
-        let pid = self.pid().ok()?;
-        if !pid::runs_in(pid, &self.folder) {
-            return None;
-        }
-        fs::read_to_string(self.folder.join("about")).ok()
-    }
-
-    fn pid(&self) -> Outcome<u32> {
-        let file = self.folder.join("pid");
-        fs::read_to_string(&file).during(file.display())?.trim().parse().during(file.display())
-    }
-
-    fn keep(&self, about: &str, pid: u32) -> Outcome {
-        fs::write(self.folder.join("about"), about).during(self.folder.display())?;
-        fs::write(self.folder.join("pid"), pid.to_string()).during(self.folder.display())
-    }
-
-    fn forget(&self) -> Outcome {
-        if self.folder.exists() {
-            fs::remove_dir_all(&self.folder).during(self.folder.display())?;
-        }
-        Ok(())
+fn wanted(names: &[String]) -> Outcome<Vec<Product>> {
+    match names {
+        [] => Ok(Product::ALL.to_vec()),
+        names => names.iter().map(|name| Product::named(name)).collect(),
     }
 }

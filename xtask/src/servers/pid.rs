@@ -1,5 +1,5 @@
-//! Owns the ending of a process that an earlier run of ours started. A number alone proves nothing, as
-//! the system gives numbers out again: the process must have been started with our folder.
+//! Owns signals to processes and to their groups, and the question whether a process is one of ours. A number alone
+//! proves nothing, as the system gives numbers out again: the process must have been started with our folder.
 
 use std::fs;
 use std::path::Path;
@@ -13,28 +13,50 @@ use crate::process;
 const POLL: Duration = Duration::from_millis(10);
 const GRACE: Duration = Duration::from_secs(10);
 
-/// Whether process `pid` runs and names `folder` in its command line.
+/// The variable in which every server finds its folder. It has no use for it; we find the server by it.
+pub(super) const FOLDER: &str = "TRINE_SERVER_FOLDER";
+
+/// Whether process `pid` runs and was started for `folder`.
 pub(super) fn runs_in(pid: u32, folder: &Path) -> bool {
-    let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    let folder = folder.to_string_lossy();
-    String::from_utf8_lossy(&line).split('\0').any(|word| word.contains(folder.as_ref()))
+    let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+    let wanted = format!("{FOLDER}={}", folder.display());
+    runs(pid) && environment.split(|byte| *byte == 0).any(|entry| entry == wanted.as_bytes())
 }
 
-/// Asks the process to end, waits, and kills it if it does not.
+/// Asks the leader of a group to end, waits, and kills the group: then also what the leader has left.
 pub(super) fn end(pid: u32) -> Outcome {
-    for signal in ["TERM", "KILL"] {
-        // The shell's own kill: the program of that name is not on every machine. Its failure means
-        // that the process has gone, which the loop sees.
-        let _ = process::capture(Command::new("sh").args(["-c", &format!("kill -{signal} {pid}")]));
-        let start = Instant::now();
-        while start.elapsed() < GRACE {
-            if !runs(pid) {
-                return Ok(());
-            }
-            thread::sleep(POLL);
+    signal("TERM", &pid.to_string());
+    if !ends(pid) {
+        kill(pid);
+        if !ends(pid) {
+            return Err(Failure::new(format!("process {pid} does not end")));
         }
     }
-    Err(Failure::new(format!("process {pid} does not end")))
+    kill(pid);
+    Ok(())
+}
+
+/// Kills every process of the group that `pid` leads.
+pub(super) fn kill(pid: u32) {
+    signal("KILL", &format!("-{pid}"));
+}
+
+fn signal(name: &str, target: &str) {
+    // The shell's own kill: the program of that name is not on every machine. Its failure means that there is no such
+    // process any more.
+    let kill = format!("kill -s {name} -- {target}");
+    let _ = process::capture(Command::new("sh").args(["-c", &kill]));
+}
+
+fn ends(pid: u32) -> bool {
+    let start = Instant::now();
+    while runs(pid) {
+        if start.elapsed() > GRACE {
+            return false;
+        }
+        thread::sleep(POLL);
+    }
+    true
 }
 
 /// A process that has ended but was not waited for has no command line any more.
@@ -45,6 +67,7 @@ fn runs(pid: u32) -> bool {
 #[cfg(test)]
 mod tests {
     use std::io::{BufRead, BufReader};
+    use std::os::unix::process::CommandExt;
     use std::process::Stdio;
 
     use super::*;
@@ -53,14 +76,14 @@ mod tests {
     fn a_process_is_ours_only_with_our_folder() {
         // It ends by itself when this test does, whatever happens here.
         let mut command = Command::new("sh");
-        command.args(["-c", "echo up; read line", "in/our/folder"]);
+        command.args(["-c", "echo up; read line"]).env(FOLDER, "our/folder").process_group(0);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        // Once it speaks, its command line is there; right after `spawn` it may not be.
+        // Once it speaks, its environment is there; right after `spawn` it may not be.
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
 
         assert!(runs_in(child.id(), Path::new("our/folder")));
-        assert!(!runs_in(child.id(), Path::new("other/folder")));
+        assert!(!runs_in(child.id(), Path::new("our")));
         end(child.id()).unwrap();
         child.wait().unwrap();
         assert!(!runs_in(child.id(), Path::new("our/folder")));

@@ -16,7 +16,12 @@ const CRATES: [Crate; 10] = [
     Crate::new("trine-poll-engine", "pollers/engine", &[]).pure(),
     Crate::new("trine-proto", "proto", &[]),
     Crate::new("trine-store", "broker/store", &["trine-engine"]),
-    Crate::new("trine-broker", "broker/server", &["trine-engine", "trine-store", "trine-proto"]),
+    // What a mapping may be is checked by what later obeys it (ADR 5).
+    Crate::new(
+        "trine-broker",
+        "broker/server",
+        &["trine-engine", "trine-store", "trine-poll-engine", "trine-proto"],
+    ),
     Crate::new("trine-worker", "worker-sdk", &["trine-proto"]),
     Crate::new("trine-pollers", "pollers/sources", &["trine-poll-engine", "trine-proto"]),
     // The store is reached through the server, never around it.

@@ -49,6 +49,15 @@ impl Cache {
         Ok(folder)
     }
 
+    /// Waits until no other run, here or in another process, has a turn of this name. The turn ends when the file is
+    /// dropped.
+    pub fn turn(&self, name: &str) -> Outcome<File> {
+        let path = self.root.join(format!("{name}.turn"));
+        let file = File::create(&path).during(path.display())?;
+        file.lock().during(path.display())?;
+        Ok(file)
+    }
+
     /// Makes the next `slot` fill the folder again.
     pub fn forget(&self, name: &str) {
         // Nothing to forget is as good as forgotten.

@@ -5,7 +5,9 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Mutex;
 
+use super::apt::Apt;
 use super::cache::Cache;
 use crate::failure::{During, Failure, Outcome};
 use crate::process;
@@ -35,12 +37,45 @@ pub fn program(cache: &Cache, package: &str, program: &str) -> Outcome<PathBuf> 
     }
 }
 
+/// The folder into which `package` is unpacked, with every package that it depends on, directly or not, whose name
+/// starts with one of `also`. For a server: its own service file and its user are of no use in a folder.
+pub fn files(cache: &Cache, name: &str, package: &str, also: &[&str]) -> Outcome<PathBuf> {
+    let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
+    let fill = |folder: &Path| {
+        eprintln!("fetching {name} (Debian package {package})");
+        let apt = Apt::new(cache)?;
+        apt.fetch(folder, apt.closure(package, also)?)?;
+        extract(folder, &folder.join("files"))
+    };
+    let stamp = format!("{package}\n{}\n{release}", also.join(" "));
+    Ok(cache.slot(name, &stamp, fill)?.join("files"))
+}
+
+/// The search path for shared libraries that lie in `files`.
+pub fn library_path(files: &Path) -> String {
+    let roots = [files.join("usr/lib"), files.join("lib")];
+    let entries = roots.iter().filter_map(|root| fs::read_dir(root).ok()).flatten().flatten();
+    let folders = entries.map(|entry| entry.path().display().to_string());
+    let folders: Vec<_> = folders.filter(|folder| folder.contains("-linux-gnu")).collect();
+    folders.join(":")
+}
+
+/// Sees to it that `program` runs, from `package` if it is not there.
+pub(super) fn ensure(program: &str, version_argument: &str, package: &str) -> Outcome {
+    let runs = process::capture(Command::new(program).arg(version_argument)).map(drop);
+    runs.or_else(|error| install(package).map_err(|why| Failure::new(format!("{error}; {why}"))))
+}
+
+/// Held while something is installed: apt itself refuses where it could wait.
+static INSTALLING: Mutex<()> = Mutex::new(());
+
 /// Installs `package` on the system; only root can.
 pub(super) fn install(package: &str) -> Outcome {
     let root = process::capture(Command::new("id").arg("-u"))?.trim() == "0";
     if !root {
         return Err(Failure::new(format!("as root: apt-get install {package}")));
     }
+    let _turn = INSTALLING.lock();
     eprintln!("installing the Debian package {package}");
     // An index that is there and slightly old may do, so a failed update is not the end.
     let _ = process::capture(Command::new("apt-get").args(["update", "--quiet"]));
@@ -52,16 +87,13 @@ pub(super) fn install(package: &str) -> Outcome {
 
 /// Unpacks `package` and the shared libraries it names, and writes a starter that finds them.
 fn unpack(cache: &Cache, folder: &Path, package: &str, program: &str) -> Outcome {
-    let apt = Apt { state: cache.root().join("apt") };
+    let apt = Apt::new(cache)?;
     let files = folder.join("files");
-    apt.fetch(folder, package)?;
+    apt.fetch(folder, [package])?;
     extract(folder, &files)?;
     if process::capture(Command::new(files.join("usr/bin").join(program)).arg("--version")).is_err()
     {
-        let control = apt.depends(package)?;
-        for library in libraries(&control) {
-            apt.fetch(folder, &library)?;
-        }
+        apt.fetch(folder, apt.closure(package, &["lib"])?)?;
         extract(folder, &files)?;
     }
     let starter = folder.join("bin").join(program);
@@ -94,50 +126,6 @@ fn extract(folder: &Path, files: &Path) -> Outcome {
     Ok(())
 }
 
-/// Names of the libraries in the output of `apt-cache depends`. The C library must be the system's own:
-/// it belongs to the loader that starts the program.
-fn libraries(depends: &str) -> Vec<String> {
-    let names = depends.lines().filter_map(|line| line.trim().strip_prefix("Depends: "));
-    let wanted = |name: &&str| name.starts_with("lib") && !name.starts_with("libc6");
-    names.filter(wanted).map(str::to_owned).collect()
-}
-
-/// apt with an index of its own: the system's may be missing, and only root may fetch that.
-struct Apt {
-    state: PathBuf,
-}
-
-impl Apt {
-    fn fetch(&self, folder: &Path, package: &str) -> Outcome {
-        let download = || {
-            let mut command = self.command("apt-get");
-            process::capture(command.current_dir(folder).args(["download", package]))
-        };
-        if download().is_ok() {
-            return Ok(());
-        }
-        process::capture(self.command("apt-get").arg("update"))?;
-        download().map(drop)
-    }
-
-    fn depends(&self, package: &str) -> Outcome<String> {
-        process::capture(self.command("apt-cache").args(["depends", package]))
-    }
-
-    fn command(&self, program: &str) -> Command {
-        let mut command = Command::new(program);
-        let lists = self.state.join("lists");
-        let cache = self.state.join("cache");
-        // If these cannot be made, apt says so itself and better.
-        let _ = fs::create_dir_all(lists.join("partial"));
-        let _ = fs::create_dir_all(cache.join("archives/partial"));
-        command.args(["--quiet", "--option", "APT::Sandbox::User=root", "--option"]);
-        command.arg(format!("Dir::State::Lists={}", lists.display())).arg("--option");
-        command.arg(format!("Dir::Cache={}", cache.display()));
-        command
-    }
-}
-
 fn on_search_path(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path).map(|dir| dir.join(program)).find(|file| file.is_file())
@@ -146,13 +134,6 @@ fn on_search_path(program: &str) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn libraries_are_taken_and_the_c_library_is_not() {
-        let depends = "nghttp2-client\n  Depends: libnghttp2-14\n  Depends: libc6\n  \
-                       Depends: libssl3t64\n  Depends: adduser\n  Breaks: nghttp2\n";
-        assert_eq!(libraries(depends), ["libnghttp2-14", "libssl3t64"]);
-    }
 
     #[test]
     fn the_starter_is_a_shell_script_for_the_program() {

@@ -1,8 +1,11 @@
 //! Owns which outside programs tests, checks and benchmarks use, and how a caller is told where they are.
 //! How one is fetched is the business of `python` and `debian`; where it is kept, of `cache`.
 
+mod apt;
 mod cache;
 mod debian;
+mod maven;
+mod npm;
 mod python;
 mod toolchain;
 
@@ -13,7 +16,10 @@ use std::process::Command;
 use serde_json::json;
 
 pub use cache::Cache;
-pub use debian::program as debian_program;
+pub use debian::{files as debian_files, library_path, program as debian_program};
+pub use maven::{Jars, ensure_java, jars};
+pub use npm::modules as npm_modules;
+pub use python::{interpreter as python_interpreter, pinned as python_pin};
 pub use toolchain::ensure_components;
 
 use crate::failure::{Failure, Outcome};
@@ -23,6 +29,8 @@ use crate::repo::Repo;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Tool {
     NatsServer,
+    /// Debian's, which is too old: what needs a newer one must say so.
+    NatsOld,
     Python,
     Buf,
     Promtool,
@@ -43,14 +51,16 @@ pub struct Toolbox {
 }
 
 impl Tool {
-    pub const ALL: [Self; 5] =
-        [Self::NatsServer, Self::Python, Self::Buf, Self::Promtool, Self::H2load];
+    pub const ALL: [Self; 6] =
+        [Self::NatsServer, Self::NatsOld, Self::Python, Self::Buf, Self::Promtool, Self::H2load];
     /// h2load is for benchmarks only: no test waits for it to be fetched.
-    pub const FOR_TESTS: [Self; 4] = [Self::NatsServer, Self::Python, Self::Buf, Self::Promtool];
+    pub const FOR_TESTS: [Self; 5] =
+        [Self::NatsServer, Self::NatsOld, Self::Python, Self::Buf, Self::Promtool];
 
     pub fn name(self) -> &'static str {
         match self {
             Self::NatsServer => "nats-server",
+            Self::NatsOld => "nats-old",
             Self::Python => "python",
             Self::Buf => "buf",
             Self::Promtool => "promtool",
@@ -62,6 +72,7 @@ impl Tool {
     pub fn variable(self) -> &'static str {
         match self {
             Self::NatsServer => "TRINE_NATS_SERVER",
+            Self::NatsOld => "TRINE_NATS_OLD",
             Self::Python => "TRINE_PYTHON",
             Self::Buf => "TRINE_BUF",
             Self::Promtool => "TRINE_PROMTOOL",
@@ -81,6 +92,9 @@ impl Tool {
         let path = match self {
             Self::NatsServer => {
                 python::binary(cache, "nats-server", &requirements("nats-server.txt"))?
+            }
+            Self::NatsOld => {
+                debian::files(cache, "nats-old", "nats-server", &[])?.join("usr/sbin/nats-server")
             }
             Self::Buf => python::binary(cache, "buf", &requirements("buf.txt"))?,
             Self::Python => python::interpreter(cache, "python", &requirements("python.txt"))?,

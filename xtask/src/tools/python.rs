@@ -18,7 +18,7 @@ pub(super) fn binary(cache: &Cache, name: &str, requirements: &Path) -> Outcome<
 }
 
 /// A Python interpreter that can import what `requirements` lists.
-pub(super) fn interpreter(cache: &Cache, name: &str, requirements: &Path) -> Outcome<PathBuf> {
+pub fn interpreter(cache: &Cache, name: &str, requirements: &Path) -> Outcome<PathBuf> {
     let stamp = fs::read_to_string(requirements).during(requirements.display())?;
     // Compiled extensions fit one minor version: another Python on the machine means a new folder.
     let python = process::capture(Command::new("python3").arg("--version")).unwrap_or_default();
@@ -44,7 +44,7 @@ fn environment(folder: &Path, name: &str, requirements: &Path) -> Outcome {
 }
 
 /// `name==version` of the first requirement: what the file is for.
-fn pinned(requirements: &Path) -> Outcome<String> {
+pub fn pinned(requirements: &Path) -> Outcome<String> {
     let text = fs::read_to_string(requirements).during(requirements.display())?;
     let first = text.lines().find(|line| line.contains("=="));
     let first =

@@ -40,6 +40,7 @@ use crate::options::DestinationPolicy;
 pub use self::connector::{Resolution, Resolver};
 pub use self::error_object::error_object;
 pub use self::record::DestinationRecord;
+pub(crate) use self::timestamp::rfc3339;
 
 /// Longest that one try takes.
 pub const TRY_WAIT: Duration = Duration::from_secs(10);

@@ -8,7 +8,7 @@ use trine_engine::Millis;
 const LAST: &str = "9999-12-31T23:59:59.999Z";
 
 /// `2019-11-14T18:16:05.568Z`.
-pub(super) fn rfc3339(at: Millis) -> String {
+pub(crate) fn rfc3339(at: Millis) -> String {
     let seconds = i64::try_from(at / 1000).unwrap_or(i64::MAX);
     let Ok(moment) = OffsetDateTime::from_unix_timestamp(seconds) else { return LAST.to_owned() };
     let (date, time, millis) = (moment.date(), moment.time(), at % 1000);

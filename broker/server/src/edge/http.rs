@@ -12,29 +12,40 @@ use axum::routing::get;
 use tokio::sync::oneshot;
 
 use crate::clock::monotonic;
+use crate::mappings::message::{MappingsHandle, Message as MappingMessage};
 use crate::metrics::Metrics;
 use crate::shard::message::{Message, ShardHandle};
 
 #[derive(Clone)]
 struct HttpEdge {
     shard: ShardHandle,
+    mappings: MappingsHandle,
     metrics: Metrics,
     ready: Arc<AtomicBool>,
     started: Instant,
 }
 
-pub(crate) fn router(shard: ShardHandle, metrics: Metrics, ready: Arc<AtomicBool>) -> Router {
+pub(crate) fn router(
+    shard: ShardHandle,
+    mappings: MappingsHandle,
+    metrics: Metrics,
+    ready: Arc<AtomicBool>,
+) -> Router {
     Router::new()
         .route("/metrics", get(metrics_text))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))
-        .with_state(HttpEdge { shard, metrics, ready, started: monotonic() })
+        .with_state(HttpEdge { shard, mappings, metrics, ready, started: monotonic() })
 }
 
 async fn metrics_text(State(edge): State<HttpEdge>) -> impl IntoResponse {
     let (reply, published) = oneshot::channel();
     // Without a shard the counters are still worth reading.
     if edge.shard.send(Message::Scrape { reply }).await.is_ok() {
+        let _ = published.await;
+    }
+    let (reply, published) = oneshot::channel();
+    if edge.mappings.send(MappingMessage::Scrape { reply }).await.is_ok() {
         let _ = published.await;
     }
     edge.metrics.uptime(monotonic().duration_since(edge.started));

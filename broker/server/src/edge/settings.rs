@@ -66,7 +66,7 @@ impl Bound for u16 {
     const HIGHEST: Self = Self::MAX;
 }
 
-fn destination(given: v1::Destination, setting: &str) -> Result<Destination, Refusal> {
+pub(crate) fn destination(given: v1::Destination, setting: &str) -> Result<Destination, Refusal> {
     match given.target {
         Some(Target::Function(name)) => FunctionName::new(&name)
             .map(Destination::Function)
@@ -216,7 +216,7 @@ pub(crate) fn effective(settings: &FunctionSettings) -> Vec<EffectiveSetting> {
 }
 
 /// A destination in the spelling of the command line.
-fn spell(destination: &Destination) -> String {
+pub(crate) fn spell(destination: &Destination) -> String {
     match destination {
         Destination::Function(name) => format!("function:{name}"),
         Destination::Http { url } => url.to_string(),

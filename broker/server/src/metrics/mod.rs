@@ -9,6 +9,7 @@
 mod cell;
 mod facts;
 mod gauges;
+mod mapping;
 mod names;
 mod render;
 mod tally;
@@ -27,6 +28,7 @@ use trine_proto::v1::Reason;
 
 pub use facts::FactSink;
 use gauges::AccountGauges;
+pub(crate) use mapping::MappingMetrics;
 use names::Name;
 use render::register;
 use tally::Table;
@@ -64,6 +66,7 @@ pub struct Metrics {
     sessions_lost: IntCounter,
     payload_cache_bytes: IntGauge,
     uptime: Gauge,
+    mappings: MappingMetrics,
 }
 
 impl Metrics {
@@ -95,6 +98,7 @@ impl Metrics {
             sessions_lost: declare.counter(names::SESSIONS_LOST),
             payload_cache_bytes: declare.gauge(names::PAYLOAD_CACHE_BYTES),
             uptime: register(&registry, Gauge::new(names::UPTIME.name, names::UPTIME.help)),
+            mappings: MappingMetrics::new(&declare),
             registry,
             table,
         };
@@ -105,7 +109,14 @@ impl Metrics {
     /// [`FactSink::gauges`], counts as of now.
     #[must_use]
     pub fn render(&self) -> String {
-        render::text(&self.table, &self.registry)
+        let mut text = render::text(&self.table, &self.registry);
+        self.mappings.render(&mut text);
+        text
+    }
+
+    /// What is counted of mappings and pollers.
+    pub(crate) fn mappings(&self) -> &MappingMetrics {
+        &self.mappings
     }
 
     /// A commit is durable: how long it took, and how much shared it (`trine_store::Committed`).

@@ -4,6 +4,7 @@
 //! It knows neither when something is counted nor how it is shown.
 
 use trine_engine::Millis;
+use trine_engine::mapping::Count as MappingCount;
 
 /// Label whose values are names of functions that exist, and nothing else.
 pub(super) const FUNCTION: &str = "function";
@@ -13,6 +14,13 @@ pub(super) const REASON: &str = "reason";
 pub(super) const CONDITION: &str = "condition";
 /// Label of the broker's release.
 pub(super) const VERSION: &str = "version";
+
+/// Label whose values are ids of mappings that exist, and `other` for those beyond the bound.
+pub(super) const MAPPING: &str = "mapping";
+/// Label of the kind of a mapping's source.
+pub(super) const SOURCE: &str = "source";
+/// Label of the closed list of a mapping's states.
+pub(super) const STATE: &str = "state";
 
 /// A metric as it is published.
 #[derive(Debug, Clone, Copy)]
@@ -346,6 +354,122 @@ pub(super) const SESSIONS_LOST: Name = name(
     "trine_worker_sessions_lost_total",
     "Worker sessions that ended without a goodbye: silence, a broken connection, a broken rule.",
 );
+/// What is counted of a mapping (LS 7), as its pollers tell it.
+pub(super) const MAPPING_COUNTS: [(MappingCount, Name); 16] = [
+    (
+        MappingCount::PolledEvents,
+        name("trine_mapping_polled_events_total", "Records read from the source."),
+    ),
+    (
+        MappingCount::FilteredOutEvents,
+        name("trine_mapping_filtered_out_events_total", "Records that no filter let pass."),
+    ),
+    (
+        MappingCount::InvokedEvents,
+        name("trine_mapping_invoked_events_total", "Records sent to the function, retries again."),
+    ),
+    (
+        MappingCount::FailedInvokeEvents,
+        name(
+            "trine_mapping_failed_invoke_events_total",
+            "Records sent to the function that failed.",
+        ),
+    ),
+    (
+        MappingCount::DroppedEvents,
+        name("trine_mapping_dropped_events_total", "Records given up that no destination has."),
+    ),
+    (
+        MappingCount::OnFailureDeliveredEvents,
+        name(
+            "trine_mapping_on_failure_delivered_events_total",
+            "Records given up whose failure record a destination has.",
+        ),
+    ),
+    (
+        MappingCount::DeletedEvents,
+        name("trine_mapping_deleted_events_total", "Records deleted in the source after success."),
+    ),
+    (
+        MappingCount::CommittedEvents,
+        name("trine_mapping_committed_events_total", "Records whose place was committed."),
+    ),
+    (
+        MappingCount::PollingErrors,
+        name("trine_mapping_polling_errors_total", "Reads of the source that failed."),
+    ),
+    (
+        MappingCount::InvokeErrors,
+        name("trine_mapping_invoke_errors_total", "Batches whose invocation failed."),
+    ),
+    (
+        MappingCount::CommitErrors,
+        name("trine_mapping_commit_errors_total", "Checkpoints or acknowledgements that failed."),
+    ),
+    (
+        MappingCount::OnFailureDeliveryErrors,
+        name(
+            "trine_mapping_on_failure_delivery_errors_total",
+            "Tries to deliver a failure record that failed; they are tried again.",
+        ),
+    ),
+    (
+        MappingCount::Throttles,
+        name(
+            "trine_mapping_throttles_total",
+            "Batches put off for lack of concurrency or workers; never an attempt.",
+        ),
+    ),
+    (
+        MappingCount::ParkedEvents,
+        name("trine_mapping_parked_events_total", "Records set aside behind their key."),
+    ),
+    (
+        MappingCount::Reconnects,
+        name("trine_mapping_reconnects_total", "Times that the source was connected to anew."),
+    ),
+    (
+        MappingCount::SourceGaps,
+        name(
+            "trine_mapping_source_gaps_total",
+            "Times that records may have been lost in the source or come twice.",
+        ),
+    ),
+];
+
+pub(super) const MAPPING_ITERATOR_AGE: Name = name(
+    "trine_mapping_iterator_age_seconds",
+    "Age of the last record of the newest batch, of the shard where it is highest.",
+);
+pub(super) const MAPPING_LAG_SUM: Name =
+    name("trine_mapping_offset_lag", "Records that all shards have beyond their checkpoints.");
+pub(super) const MAPPING_LAG_MAX: Name =
+    name("trine_mapping_offset_lag_max", "The same, of the shard where it is highest.");
+pub(super) const MAPPING_LIVE: Name =
+    name("trine_mapping_live", "1 if a poller reads the source, else 0.");
+pub(super) const MAPPING_PARKED_KEYS: Name =
+    name("trine_mapping_parked_keys", "Keys whose records are set aside.");
+pub(super) const MAPPING_PARKED_RECORDS: Name =
+    name("trine_mapping_parked_records", "Records that are set aside.");
+pub(super) const MAPPINGS: Name = name("trine_mappings", "Mappings that exist, by state.");
+pub(super) const POLLERS: Name = name("trine_poller_sessions", "Connected poller sessions.");
+pub(super) const POLLERS_OPENED: Name =
+    name("trine_poller_sessions_opened_total", "Poller sessions that were welcomed.");
+pub(super) const POLLERS_LOST: Name = name(
+    "trine_poller_sessions_lost_total",
+    "Poller sessions that ended without a goodbye: silence, a broken connection, a broken rule.",
+);
+pub(super) const MAPPING_ASSIGNMENTS: Name =
+    name("trine_mapping_assignments_total", "Mappings given to a poller, each time again.");
+pub(super) const MAPPING_FENCE_REFUSALS: Name = name(
+    "trine_mapping_fence_refusals_total",
+    "Reports refused because somebody else holds the mapping.",
+);
+pub(super) const MAPPING_LEASES_OVERDUE: Name = name(
+    "trine_mapping_leases_overdue_total",
+    "Mappings that a poller was asked for and did not let go of in time.",
+);
+
 pub(super) const PAYLOAD_CACHE_BYTES: Name =
     name("trine_payload_cache_bytes", "Payload bytes of waiting events kept in memory.");
 

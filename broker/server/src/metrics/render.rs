@@ -65,16 +65,22 @@ pub(super) fn text(table: &Table, registry: &Registry) -> String {
     out.text
 }
 
-struct Text {
-    text: String,
+pub(super) struct Text {
+    pub(super) text: String,
 }
 
 impl Text {
-    fn family(&mut self, name: &str, help: &str, kind: &str) {
+    pub(super) fn family(&mut self, name: &str, help: &str, kind: &str) {
         self.write(format_args!("# HELP {name} {help}\n# TYPE {name} {kind}\n"));
     }
 
-    fn sample(&mut self, name: &str, part: &str, labels: &[(&str, &str)], value: impl Display) {
+    pub(super) fn sample(
+        &mut self,
+        name: &str,
+        part: &str,
+        labels: &[(&str, &str)],
+        value: impl Display,
+    ) {
         self.text.push_str(name);
         self.text.push_str(part);
         let mut mark = '{';
@@ -142,7 +148,7 @@ impl Text {
 }
 
 /// Whole milliseconds, shown exactly and as short as can be: `0.005`, `2.5`, `60`.
-struct Seconds(Millis);
+pub(super) struct Seconds(pub(super) Millis);
 
 impl Display for Seconds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -4,6 +4,10 @@ use std::fs::OpenOptions;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
+use trine_engine::mapping::{
+    Count, Counts, Definition, MappingId, MappingMode, MappingState, MappingView, ShardStatus,
+    Status,
+};
 use trine_engine::{
     AccountView, Death, Fact, FunctionId, FunctionName, FunctionSettings, FunctionUsage,
     FunctionView, RequestId, Throttle,
@@ -109,6 +113,7 @@ fn busy_broker() -> (Metrics, FactSink) {
         remembered: 8,
     };
     sink.gauges(&account, [view(RESIZE, "resize")].into_iter());
+    metrics.mappings().publish(&[mapping(7)]);
     metrics.commit(Duration::from_micros(1_200), 20, 40, 9000);
     metrics.store_rejected();
     metrics.refused(Reason::QueueFull);
@@ -344,6 +349,64 @@ fn everything_that_is_declared_is_shown() {
         count += 1;
     }
     assert_eq!(text.lines().filter(|line| line.starts_with("# TYPE ")).count(), count);
+}
+
+/// A mapping of a kind that is a user's own word.
+fn mapping(number: u128) -> MappingView {
+    let mut counts = Counts::default();
+    counts.set(Count::PolledEvents, 2);
+    let shard = |lag| ShardStatus {
+        lag_records: Some(lag),
+        iterator_age_ms: Some(lag * 1_000),
+        ..ShardStatus::default()
+    };
+    let status = Status { live: true, shards: vec![shard(3), shard(4)], ..Status::default() };
+    MappingView {
+        id: MappingId(number),
+        revision: 0,
+        definition: Definition {
+            function: FunctionName::new("reader").unwrap(),
+            qualifier: "".into(),
+            kind: "a-word-of-a-user".into(),
+            source: "".into(),
+            document: [].into(),
+        },
+        mode: MappingMode::Enabled,
+        state: MappingState::Enabled,
+        created_at: 0,
+        modified_at: 0,
+        holder: None,
+        status: Some(status),
+        told_at: None,
+        counts,
+        parked_keys: 1,
+        unparking_keys: 0,
+        parked_records: 5,
+        checkpoints: 0,
+        able_pollers: 0,
+    }
+}
+
+#[test]
+fn mappings_beyond_the_bound_share_a_row() {
+    let (metrics, _sink) = broker();
+    let count = mapping::LABELLED_MAPPINGS_MAX as u128 + 3;
+    let views: Vec<MappingView> = (0..count).map(mapping).collect();
+    metrics.mappings().publish(&views);
+    let labels = r#"{mapping="other",source="other",function="other"}"#;
+    for (name, expected) in [
+        ("trine_mapping_polled_events_total", 6.0),
+        ("trine_mapping_offset_lag", 21.0),
+        ("trine_mapping_offset_lag_max", 4.0),
+        ("trine_mapping_iterator_age_seconds", 4.0),
+        ("trine_mapping_parked_records", 15.0),
+    ] {
+        assert_eq!(value(&metrics, &format!("{name}{labels}")), Some(expected), "{name}");
+    }
+    let text = metrics.render();
+    let series = text.lines().filter(|line| line.starts_with("trine_mapping_live{")).count();
+    assert_eq!(series, mapping::LABELLED_MAPPINGS_MAX + 1);
+    assert!(!text.contains("a-word-of-a-user"), "a user's word is no label");
 }
 
 /// Prometheus' own linter. Its path comes from `$TRINE_PROMTOOL`, which `cargo xtask test` sets.

@@ -456,7 +456,7 @@ impl Shard {
 }
 
 /// FNV-1a of a payload: tells a repeated request from another one under the same key.
-fn digest(payload: &[u8]) -> u64 {
+pub(crate) fn digest(payload: &[u8]) -> u64 {
     payload.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
     })

@@ -31,7 +31,8 @@ pub(crate) fn recover(
                 let record = decode_event(bytes).map_err(bad)?;
                 engine.restore_event(record);
             }
-            Table::Meta | Table::Payload | Table::Response => {}
+            // What is left is read by number, or belongs to the shard of mappings.
+            _ => {}
         }
         Ok(())
     })?;

@@ -100,7 +100,8 @@ impl History {
 
     fn key(&mut self) -> Key {
         // Few ids, so that rows meet again.
-        let table = Table::ALL[usize::try_from(self.draw.below(5)).unwrap()];
+        let tables = Table::ALL.len() as u64;
+        let table = Table::ALL[usize::try_from(self.draw.below(tables)).unwrap()];
         Key { table, id: self.draw.below(60) }
     }
 }

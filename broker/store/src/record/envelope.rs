@@ -29,6 +29,29 @@ pub struct ResponseEnvelope {
     pub function_error: bool,
 }
 
+/// A record of a source that is set aside, as its poller gave it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ParkedEnvelope {
+    /// The JSON text of its element of the event.
+    pub event: Bytes,
+    /// How it is known in batch item failures.
+    pub identifier: String,
+    /// Its place in the source.
+    pub position: String,
+    /// When the source got it, milliseconds since the Unix epoch.
+    pub arrived_at_ms: i64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct ParkedHeader {
+    #[prost(string, tag = "1")]
+    identifier: String,
+    #[prost(string, tag = "2")]
+    position: String,
+    #[prost(int64, tag = "3")]
+    arrived_at_ms: i64,
+}
+
 #[derive(Clone, PartialEq, Message)]
 struct PayloadHeader {
     #[prost(string, tag = "1")]
@@ -70,6 +93,24 @@ impl ResponseEnvelope {
     pub(super) fn decode(bytes: Bytes) -> Result<Self, RecordError> {
         let (header, body) = split::<ResponseHeader>(Kind::Response, bytes)?;
         Ok(Self { body, function_error: header.function_error })
+    }
+}
+
+impl ParkedEnvelope {
+    pub(super) fn encode(&self) -> Bytes {
+        let Self { event, identifier, position, arrived_at_ms } = self;
+        let header = ParkedHeader {
+            identifier: identifier.clone(),
+            position: position.clone(),
+            arrived_at_ms: *arrived_at_ms,
+        };
+        join(&header, event)
+    }
+
+    pub(super) fn decode(bytes: Bytes) -> Result<Self, RecordError> {
+        let (header, event) = split::<ParkedHeader>(Kind::Parked, bytes)?;
+        let ParkedHeader { identifier, position, arrived_at_ms } = header;
+        Ok(Self { event, identifier, position, arrived_at_ms })
     }
 }
 

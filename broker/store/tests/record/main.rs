@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a panic here is a failed test")]
 
 mod draw;
+mod mappings;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -167,6 +168,7 @@ fn fixtures() -> Vec<Fixture> {
             Box::new(move |bytes: Vec<u8>| decode_response(bytes.into()).as_ref() == Ok(&envelope));
         all.push(Fixture { name, written, reads });
     }
+    all.extend(mappings::fixtures());
     all
 }
 

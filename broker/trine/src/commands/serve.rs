@@ -1,5 +1,4 @@
-//! `trine serve`: a broker and the pollers that its configuration names, in this process, until a
-//! signal or a failure ends it.
+//! `trine serve`: a broker, and a poller that reads streams and queues for it, in this process, until a signal or a failure ends it.
 //!
 //! It wires; what a broker or a poller does is theirs.
 
@@ -10,13 +9,12 @@ use std::time::Duration;
 
 use clap::Args;
 use serde::Serialize;
-use tokio::task::JoinSet;
 use tokio::time::Instant;
 use trine_broker::{Broker, StoreOption};
-use trine_pollers::{FilePollerOptions, PollerHandle, start_file_poller};
+use trine_pollers::{PollerHandle, PollerOptions, start_poller};
 
 use crate::commands::serve::print::SettingsView;
-use crate::config::{Configuration, Entry, Environment, Flags};
+use crate::config::{Configuration, Entry, Environment, Flags, PollerConfiguration};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::log;
@@ -114,7 +112,7 @@ async fn serve(output: &Output, configuration: Configuration) -> Result<Exit, Fa
     let drain = configuration.broker.timing.drain;
     let ready = Ready::of(&configuration);
     let mut broker = Broker::start(configuration.broker).await?;
-    let pollers = start_pollers(&broker, configuration.file_pollers)?;
+    let poller = Polling::start(&broker, &configuration.poller)?;
     // The configuration always says where.
     let address = broker.address().expect("it listens");
     output.show(&Ready { listening: format!("http://{address}"), ..ready })?;
@@ -128,7 +126,7 @@ async fn serve(output: &Output, configuration: Configuration) -> Result<Exit, Fa
         }
     }
     tokio::select! {
-        () = drain_all(broker, pollers, drain) => Ok(Exit::Ok),
+        () = drain_all(broker, poller, drain) => Ok(Exit::Ok),
         signal = signals.next() => {
             tracing::warn!(signal, "ended at once by a second signal");
             Ok(Exit::Interrupted)
@@ -136,25 +134,50 @@ async fn serve(output: &Output, configuration: Configuration) -> Result<Exit, Fa
     }
 }
 
-fn start_pollers(
-    broker: &Broker,
-    options: Vec<FilePollerOptions>,
-) -> Result<Vec<PollerHandle>, Failure> {
-    let start = |options| Ok(start_file_poller(broker.channel(), options)?);
-    options.into_iter().map(start).collect()
+/// The poller of this process. It has threads of its own: building batches must not hold up who invokes.
+struct Polling {
+    poller: PollerHandle,
+    runtime: tokio::runtime::Runtime,
 }
 
-/// Pollers first: what they have in flight ends through the broker.
-async fn drain_all(broker: Broker, pollers: Vec<PollerHandle>, drain: Duration) {
-    let deadline = Instant::now() + drain;
-    let mut ending = JoinSet::new();
-    for poller in pollers {
-        ending.spawn(poller.shutdown(drain));
-    }
-    while let Some(ended) = ending.join_next().await {
-        if let Ok(Err(error)) = ended {
-            tracing::warn!(%error, "a poller did not end cleanly");
+impl Polling {
+    fn start(
+        broker: &Broker,
+        configuration: &PollerConfiguration,
+    ) -> Result<Option<Self>, Failure> {
+        if !configuration.enabled {
+            return Ok(None);
         }
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(configuration.threads)
+            .thread_name("poller")
+            .enable_all()
+            .build()?;
+        let options = PollerOptions {
+            mappings_max: configuration.mappings_max,
+            ..PollerOptions::named(configuration.name.clone())
+        };
+        let inside = runtime.enter();
+        let poller = start_poller(broker.channel(), options);
+        drop(inside);
+        Ok(Some(Self { poller, runtime }))
+    }
+
+    async fn stop(self, drain: Duration) {
+        if !self.poller.shutdown(drain).await {
+            tracing::warn!(
+                "the deadline cut off what the poller had in flight; it comes again from its sources"
+            );
+        }
+        self.runtime.shutdown_background();
+    }
+}
+
+/// The poller first: what it has in flight ends through the broker.
+async fn drain_all(broker: Broker, poller: Option<Polling>, drain: Duration) {
+    let deadline = Instant::now() + drain;
+    if let Some(poller) = poller {
+        poller.stop(drain).await;
     }
     let drained = broker.shutdown(deadline.saturating_duration_since(Instant::now())).await;
     if drained.complete {
@@ -174,7 +197,7 @@ struct Ready {
     #[serde(skip_serializing_if = "Option::is_none")]
     data_dir: Option<PathBuf>,
     virtual_time: bool,
-    pollers: usize,
+    poller: bool,
     pid: u32,
 }
 
@@ -190,7 +213,7 @@ impl Ready {
             store,
             data_dir,
             virtual_time: configuration.broker.virtual_time,
-            pollers: configuration.file_pollers.len(),
+            poller: configuration.poller.enabled,
             pid: std::process::id(),
         }
     }

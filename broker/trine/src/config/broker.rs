@@ -33,7 +33,7 @@ pub(crate) fn resolve(resolver: &mut Resolver, data_dir: &Path) -> BrokerOptions
     }
 }
 
-fn cores() -> u32 {
+pub(super) fn cores() -> u32 {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     u32::try_from(cores).unwrap_or(u32::MAX).min(256)
 }

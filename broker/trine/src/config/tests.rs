@@ -188,26 +188,14 @@ fn secrets_are_never_shown_and_never_on_the_command_line() {
 }
 
 #[test]
-fn pollers_are_a_list() {
-    let file = "[[poller.file]]\nname = 'log'\npath = 'a.jsonl'\nfunction = 'count'\n\
-                [[poller.file]]\nname = 'log'\nfunction = 'a b'\nbatch_size = 0\nbatch = 3\n";
-    let faults = faults(&[], &[], file);
+fn the_poller_has_a_name_and_bounds() {
+    let configuration = load(&[], &[], "").expect("no faults");
+    assert!(configuration.poller.enabled && configuration.poller.mappings_max == 1_000);
+    let faults =
+        faults(&[], &[], "poller.name = ''\npoller.mappings_max = 0\npoller.enabled = 3\n");
     let mut keys: Vec<&str> = faults.iter().map(|fault| fault.key.as_str()).collect();
     keys.sort_unstable();
-    assert_eq!(
-        keys,
-        [
-            "poller.file[1].batch",
-            "poller.file[1].batch_size",
-            "poller.file[1].function",
-            "poller.file[1].name",
-            "poller.file[1].path",
-        ]
-    );
-    let first = file.split_inclusive('\n').take(4).collect::<String>();
-    let configuration = load(&[], &[], &first).expect("no faults");
-    assert_eq!(configuration.file_pollers.len(), 1);
-    assert_eq!(configuration.file_pollers[0].batch_size, 100);
+    assert_eq!(keys, ["poller.enabled", "poller.mappings_max", "poller.name"]);
 }
 
 #[test]

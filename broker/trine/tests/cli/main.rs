@@ -7,5 +7,6 @@ mod functions;
 mod invocations;
 mod invoked;
 mod loaded;
+mod mappings;
 mod program;
 mod served;

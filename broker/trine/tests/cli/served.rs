@@ -101,14 +101,13 @@ fn a_folder_belongs_to_one_broker() {
 }
 
 #[test]
-fn a_file_in_the_configuration_is_tailed_into_its_function() {
-    let served = Served::with(
-        &[],
-        "[[poller.file]]\nname = 'orders'\npath = 'DIR/orders.jsonl'\nfunction = 'echo'\n",
-    );
-    assert_eq!(served.ready["pollers"], 1);
+fn a_file_is_tailed_into_its_function() {
+    let served = Served::start();
+    assert_eq!(served.ready["poller"], true);
     served.json("function create echo");
     let _worker = Serving::start(&served);
     std::fs::write(served.path("orders.jsonl"), "{\"order\":1}\n").expect("written");
+    let path = served.path("orders.jsonl");
+    served.json(&format!("mapping create echo --file {}", path.display()));
     served.until_metric("trine_invocations_total{function=\"echo\"} 1");
 }

@@ -1,40 +1,84 @@
 //! The language of the scripts: a line is a time, an input, and after `->` the effects it must have,
-//! in order. A line without inputs after the time is a tick. Lines may be continued with `;` first.
+//! in order. A line without input after the time is a tick. Lines may be continued with `;` first.
 //!
 //! ```text
-//! 0   tick              -> connect
-//! 5   back              -> connected; receive 3 100b 50ms
-//! 9   read 10 20/7      -> polled 2           (20/7: 20 bytes, 7 ms old)
-//! 12  answer b0 failed  -> failed b0 #1 x2, retry 262
+//! 9   read 10 20k5a2f   -> invoke b0 #1 0..2   (20 bytes, key 5, arrived at 2, filtered)
+//! 12  answer b0 partial 1 -> store t0 through 0
+//! 12  s1 read 10        -> invoke b1 #1 0..1 @1
 //! ```
 //!
-//! After the last effect `! N` may follow: the next deadline must be N (`! -`: none).
+//! Every script begins with a source that is connected and shard 0 open, which has been asked for
+//! records. Facts are compared only on lines that expect one: they begin with `*`. After the last effect `! N`
+//! may follow: the next deadline must be N (`! -`: none).
 
-use crate::{Answer, BatchId, Delay, Effect, Fact, Input, Millis, RecordMeta, Settings, Shard};
+use crate::{
+    Answer, Backoff, BatchId, BatchLimits, Condition, Effect, Failure, Input, Key, Millis,
+    OpenWindow, Origin, ParkedKey, Poll, RecordMeta, Sequence, Settings, ShardId, Ticket,
+    WindowMark, WindowPart,
+};
 
-/// Runs `script` on a new shard, and panics with the first line that does not hold.
-pub(super) fn check(settings: Settings, script: &str) {
-    let mut shard = Shard::new(settings);
-    let mut out = Vec::new();
-    for line in join_continued(script) {
+/// Batches of 3 records and 100 bytes, no window. One fixed wait each: with the first equal to the
+/// longest nothing is left to spread.
+pub(super) fn settings() -> Settings {
+    let batch = BatchLimits::new(3, 0).unwrap().with_bytes_max(114).with_envelope(14);
+    Settings {
+        function_errors: Backoff::new(250, 250),
+        not_reached: Backoff::new(1_000, 1_000),
+        reconnect: Backoff::new(200, 200),
+        checkpoint: Backoff::new(100, 100),
+        delivery: Backoff::new(500, 500),
+        park: Backoff::new(400, 400),
+        receive_wait_ms: 50,
+        ..Settings::new(batch)
+    }
+}
+
+/// A script: its settings, the rule it shows, and its lines.
+pub(super) type Script = (fn() -> Settings, &'static str, &'static str);
+
+macro_rules! scripts {
+    ($($name:ident, $rule:literal, $settings:expr, $script:literal;)*) => {
+        pub(super) const ALL: &[crate::tests::script::Script] = &[$((|| $settings, $rule, $script)),*];
+        $(#[test]
+        fn $name() {
+            crate::tests::script::check($settings, $rule, $script);
+        })*
+    };
+}
+pub(super) use scripts;
+
+/// Runs `script` on a new mapping, and panics with the first line that does not hold.
+pub(super) fn check(settings: Settings, rule: &str, script: &str) {
+    let mut poll = Poll::new(settings);
+    let (mut out, mut wrong) = (Vec::new(), Vec::new());
+    let raw = script.trim_start().starts_with("raw");
+    if !raw {
+        for line in ["0 tick", "0 up", "0 open"] {
+            run(&mut poll, line, &mut out);
+        }
+    }
+    for line in join_continued(script).into_iter().skip(usize::from(raw)) {
         let (asked, expected) = line.split_once("->").unwrap_or((&line, ""));
         let (effects, deadline) = match expected.split_once('!') {
             Some((effects, deadline)) => (effects, Some(deadline.trim())),
             None => (expected, None),
         };
-        let mut words = asked.split_whitespace();
-        let now: Millis = words.next().unwrap().parse().unwrap_or_else(|_| panic!("{line}"));
         out.clear();
-        step(&mut shard, now, &words.collect::<Vec<_>>(), &mut out);
-        let says = out.iter().map(effect).collect::<Vec<_>>().join("; ");
+        run(&mut poll, asked, &mut out);
+        let with_facts = effects.contains('*');
+        let is_wanted = |effect: &&Effect| with_facts || !matches!(effect, Effect::Fact(_));
+        let says = out.iter().filter(is_wanted).map(effect).collect::<Vec<_>>().join("; ");
         let wanted = effects.split(';').map(str::trim).filter(|e| !e.is_empty());
-        assert_eq!(says, wanted.collect::<Vec<_>>().join("; "), "in the line {line}");
-        if let Some(wanted) = deadline {
-            let found = shard.next_deadline().map_or_else(|| "-".to_owned(), |at| at.to_string());
-            assert_eq!(found, wanted, "deadline after the line {line}");
+        if says != wanted.collect::<Vec<_>>().join("; ") {
+            wrong.push(format!("in     {line}\n    it says {says}"));
         }
-        assert_eq!(shard.broken_invariant(now), None, "after the line {line}");
+        let at = poll.next_deadline().map_or_else(|| "-".to_owned(), |at| at.to_string());
+        if deadline.is_some_and(|wanted| wanted != at) {
+            wrong.push(format!("in     {line}\n    the deadline is {at}"));
+        }
+        wrong.extend(poll.broken_invariant().map(|name| format!("after  {line}: {name}")));
     }
+    assert!(wrong.is_empty(), "{rule}:\n{}", wrong.join("\n"));
 }
 
 fn join_continued(script: &str) -> Vec<String> {
@@ -48,87 +92,186 @@ fn join_continued(script: &str) -> Vec<String> {
     lines
 }
 
-fn step(shard: &mut Shard, now: Millis, words: &[&str], out: &mut Vec<Effect>) {
-    let records: Vec<_>;
-    let input = match words {
-        [] | ["tick"] => Input::Tick,
-        ["read", lengths @ ..] => {
-            records = lengths.iter().map(|length| record(length)).collect();
-            Input::RecordsRead { records: &records }
+fn run(poll: &mut Poll, line: &str, out: &mut Vec<Effect>) -> Millis {
+    let words: Vec<_> = line.split_whitespace().collect();
+    let now: Millis = words[0].parse().unwrap_or_else(|_| panic!("{line}"));
+    let shard = words.get(1).and_then(|word| word.strip_prefix('s')?.parse().ok());
+    let words = &words[1 + usize::from(shard.is_some())..];
+    let shard = ShardId(shard.unwrap_or(0));
+    let ticket = || Ticket(number(words[1], "t"));
+    let input = match words[0..words.len().min(1)] {
+        [] => Input::Tick,
+        [word] => match word {
+            "tick" => Input::Tick,
+            "up" => Input::SourceConnected,
+            "gone" => Input::SourceGone,
+            "revoke" => Input::ShardRevoked { shard },
+            "ended" => Input::ShardEnded { shard },
+            "read-failed" => Input::ReceiveFailed { shard },
+            "settled" => Input::Settled { shard, ticket: ticket() },
+            "unsettled" => Input::SettleFailed { shard, ticket: ticket() },
+            "stored" => Input::CheckpointStored { shard, ticket: ticket() },
+            "unstored" => Input::CheckpointFailed { shard, ticket: ticket() },
+            "delivered" => Input::FailureDelivered { shard, ticket: ticket() },
+            "undelivered" => Input::FailureDeliveryFailed { shard, ticket: ticket() },
+            "parked" => Input::Parked { shard, ticket: ticket() },
+            "unparked" => Input::ParkFailed { shard, ticket: ticket(), full: false },
+            "full" => Input::ParkFailed { shard, ticket: ticket(), full: true },
+            "finished" => Input::ShardFinished { shard },
+            "unfinished" => Input::ShardFinishFailed { shard },
+            "pause" => Input::Pause,
+            "resume" => Input::Resume,
+            "stop" => Input::Stop,
+            _ => return run_long(poll, now, shard, words, out),
+        },
+        _ => unreachable!("at most one word was taken"),
+    };
+    poll.step(now, input, out);
+    now
+}
+
+/// Inputs that carry lists.
+fn run_long(
+    poll: &mut Poll,
+    now: Millis,
+    shard: ShardId,
+    words: &[&str],
+    out: &mut Vec<Effect>,
+) -> Millis {
+    let metas = |words: &[&str]| words.iter().map(|w| record(w, now)).collect::<Vec<_>>();
+    match words {
+        ["open", options @ ..] => {
+            let of = |name| options.iter().find_map(|option: &&str| option.strip_prefix(name));
+            let pair = |text: &str| {
+                let (a, b) = text.split_once(':').unwrap();
+                (a.parse::<u64>().unwrap(), b.parse::<u64>().unwrap())
+            };
+            let parked = of("parked=").map(pair);
+            let parked: Vec<_> = parked
+                .map(|(key, records)| ParkedKey { key: Key(key), records })
+                .into_iter()
+                .collect();
+            let window = of("window=").map(pair);
+            let window = window.map(|(start_ms, state_bytes)| OpenWindow { start_ms, state_bytes });
+            let lease_ms = of("lease=").map(|lease| lease.parse().unwrap());
+            poll.step(now, Input::ShardOpened { shard, lease_ms, parked: &parked, window }, out);
         }
-        ["answer", batch, answer] => Input::InvocationAnswered {
-            batch: BatchId(batch.trim_start_matches('b').parse().unwrap()),
-            answer: match *answer {
+        ["read", records @ ..] => {
+            poll.step(now, Input::RecordsRead { shard, records: &metas(records) }, out);
+        }
+        ["unpark", key, dropped, records @ ..] => {
+            let (key, dropped) = (Key(number(key, "k")), dropped.parse().unwrap());
+            let records = &metas(records);
+            poll.step(now, Input::Unpark { shard, key, dropped, records }, out);
+        }
+        ["answer", batch, answer, rest @ ..] => {
+            let batch = BatchId(number(batch, "b"));
+            let of = |name| rest.iter().find_map(|word: &&str| word.strip_prefix(name));
+            let state_bytes = of("state=").map_or(0, |bytes| bytes.parse().unwrap());
+            let failed: Vec<_> =
+                rest.iter().filter_map(|word| word.parse().ok()).map(Sequence).collect();
+            let answer = match *answer {
                 "ok" => Answer::Succeeded,
+                "partial" => Answer::Partial { failed: &failed },
                 "failed" => Answer::FunctionFailed,
                 "throttled" => Answer::Throttled,
                 "no-capacity" => Answer::NoCapacity,
                 "refused" => Answer::Refused,
                 "lost" => Answer::Lost,
                 other => panic!("answer {other}"),
-            },
-        },
-        ["stored"] => Input::CheckpointStored,
-        ["unstored"] => Input::CheckpointFailed,
-        ["back"] => Input::SourceBack,
-        ["gone"] => Input::SourceGone,
-        ["pause"] => Input::Pause,
-        ["resume"] => Input::Resume,
-        ["stop"] => Input::Stop,
+            };
+            poll.step(now, Input::BatchAnswered { shard, batch, answer, state_bytes }, out);
+        }
         other => panic!("input {other:?}"),
-    };
-    shard.step(now, input, out);
+    }
+    now
 }
 
-fn record(length: &str) -> RecordMeta {
-    let (bytes, age_ms) = length.split_once('/').unwrap_or((length, "0"));
-    RecordMeta { bytes: bytes.parse().unwrap(), age_ms: age_ms.parse().unwrap() }
+fn number(word: &str, prefix: &str) -> u64 {
+    word.strip_prefix(prefix).and_then(|n| n.parse().ok()).unwrap_or_else(|| panic!("{word}"))
+}
+
+/// `BYTES`, then any of `kKEY`, `aARRIVED`, `f`.
+fn record(word: &str, now: Millis) -> RecordMeta {
+    let filtered = word.ends_with('f');
+    let word = word.trim_end_matches('f');
+    let (word, arrived) = word.split_once('a').map_or((word, None), |(w, a)| (w, Some(a)));
+    let (bytes, key) = word.split_once('k').unwrap_or((word, "0"));
+    RecordMeta {
+        bytes: bytes.parse().unwrap(),
+        arrived_at: arrived.map_or(now, |arrived| arrived.parse().unwrap()),
+        key: Key(key.parse().unwrap()),
+        filtered,
+    }
 }
 
 fn effect(effect: &Effect) -> String {
-    match effect {
-        Effect::Connect => "connect".to_owned(),
-        Effect::Receive { records_max, bytes_max, wait_ms } => {
-            format!("receive {records_max} {bytes_max}b {wait_ms}ms")
+    let (says, shard) = match effect {
+        Effect::Connect => ("connect".to_owned(), ShardId(0)),
+        Effect::Receive { shard, records_max, wait_ms, .. } => {
+            (format!("receive {records_max} {wait_ms}ms"), *shard)
         }
-        Effect::Invoke { batch, attempt, records } => {
-            format!("invoke b{batch} #{attempt} {records}")
+        Effect::Invoke { shard, batch, attempt, origin, records, window } => {
+            let origin = match origin {
+                Origin::Source => String::new(),
+                Origin::Park(key) => format!(" park k{key}"),
+            };
+            let window = window.map_or_else(String::new, part);
+            (format!("invoke b{batch} #{attempt} {records}{origin}{window}"), *shard)
         }
-        Effect::StoreCheckpoint { records, verdict } => {
-            format!("store {records} {}", format!("{verdict:?}").to_lowercase())
+        Effect::Settle { shard, ticket, verdicts } => {
+            let verdict =
+                |(span, verdict)| format!("{span} {}", format!("{verdict:?}").to_lowercase());
+            let verdicts: Vec<_> = verdicts.iter().copied().map(verdict).collect();
+            (format!("settle t{ticket} {}", verdicts.join(", ")), *shard)
         }
-        Effect::Stopped => "stopped".to_owned(),
-        Effect::Fact(fact) => fact_says(fact),
-    }
+        Effect::StoreCheckpoint { shard, ticket, through, window } => {
+            let through = through.map_or_else(|| "-".to_owned(), |through| through.to_string());
+            let window = window.map_or_else(String::new, |WindowMark { start_ms, has_state }| {
+                format!(" window {start_ms}{}", if has_state { " state" } else { "" })
+            });
+            (format!("store t{ticket} through {through}{window}"), *shard)
+        }
+        Effect::FinishShard { shard } => ("finish".to_owned(), *shard),
+        Effect::DeliverFailure { shard, ticket, failure } => {
+            (format!("deliver t{ticket} {}", told(failure)), *shard)
+        }
+        Effect::Park { shard, ticket, key, records, failed } => {
+            let failed = failed.map_or_else(String::new, |batch| format!(" by b{batch}"));
+            (format!("park t{ticket} k{key} {records}{failed}"), *shard)
+        }
+        Effect::UnparkSettled { shard, ticket, key, count } => {
+            (format!("unpark-settled t{ticket} k{key} x{count}"), *shard)
+        }
+        Effect::ShardReleased { shard } => ("released".to_owned(), *shard),
+        Effect::Stopped => ("stopped".to_owned(), ShardId(0)),
+        Effect::Fact(fact) => (format!("*{fact:?}").replace('"', ""), ShardId(0)),
+    };
+    if shard == ShardId(0) { says } else { format!("{says} @{shard}") }
 }
 
-fn fact_says(fact: &Fact) -> String {
-    match fact {
-        Fact::SourceConnected => "connected".to_owned(),
-        Fact::SourceLost { retry_at } => format!("source lost, retry {retry_at}"),
-        Fact::Polled { records } => format!("polled {records}"),
-        Fact::Invoking { batch, attempt, records, age_ms } => {
-            format!("invoking b{batch} #{attempt} x{records} age {age_ms}")
-        }
-        Fact::Succeeded { batch, records } => format!("succeeded b{batch} x{records}"),
-        Fact::FunctionFailed { batch, attempt, records, retry_at } => {
-            format!("failed b{batch} #{attempt} x{records}, retry {retry_at}")
-        }
-        Fact::Delayed { batch, delay, retry_at } => {
-            let why = match delay {
-                Delay::Throttled => "throttled",
-                Delay::NoCapacity => "no capacity",
-                Delay::Refused => "refused",
-                Delay::Lost => "lost",
-            };
-            format!("{why} b{batch}, retry {retry_at}")
-        }
-        Fact::Oversized { record, bytes } => format!("oversized {record} {bytes}b"),
-        Fact::CheckpointStored { records } => format!("settled {records}"),
-        Fact::CheckpointFailed { retry_at } => format!("unsettled, retry {retry_at}"),
-        Fact::Paused => "paused".to_owned(),
-        Fact::Resumed => "resumed".to_owned(),
-        Fact::Abandoned { records } => format!("abandoned {records}"),
-        Fact::OutOfTurn { input } => format!("out of turn {input}"),
-    }
+fn part(part: WindowPart) -> String {
+    let WindowPart { start_ms, end_ms, is_final, is_terminated_early, has_state } = part;
+    let flag = |is_set, name| if is_set { name } else { "" };
+    format!(
+        " [{start_ms},{end_ms}){}{}{}",
+        flag(has_state, " state"),
+        flag(is_final, " final"),
+        flag(is_terminated_early, " early"),
+    )
+}
+
+fn told(failure: &Failure) -> String {
+    let Failure { records, condition, approximate_invoke_count: count, .. } = failure;
+    let condition = match condition {
+        Condition::RetryAttemptsExhausted => "exhausted",
+        Condition::RecordAgeExceeded => "aged",
+        Condition::MaximumPayloadSizeExceeded => "oversized",
+    };
+    let response = match (failure.had_response, failure.function_error) {
+        (false, _) => "no-response",
+        (true, true) => "error",
+        (true, false) => "items",
+    };
+    format!("{records} {condition} x{count} {response}")
 }

@@ -9,69 +9,87 @@ use super::json::is_json;
 /// Writes the events of one source.
 #[derive(Clone, Debug)]
 pub(crate) struct EventWriter {
-    /// Everything up to the offset: the same in all of them.
+    /// Everything up to the id: the same in all of them.
     opening: String,
 }
 
+/// A line that is a record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Written {
+    /// The line without what is not content.
+    pub(crate) body: Bytes,
+    pub(crate) event: Bytes,
+}
+
 impl EventWriter {
-    pub(crate) fn new(name: &str, path: &str) -> Self {
+    pub(crate) fn new(mapping_id: &str, path: &str) -> Self {
         let text = |text: &str| serde_json::Value::from(text).to_string();
-        let (name, path) = (text(name), text(path));
+        let (name, path) = (text(mapping_id), text(path));
         let opening = format!(
-            "{{\"eventSource\":\"trine:file\",\"eventSourceName\":{name},\"path\":{path},\"offset\":"
+            "{{\"eventSource\":\"trine:file\",\"eventSourceName\":{name},\"path\":{path},\"id\":\""
         );
         Self { opening }
     }
 
-    /// The event of the line at `offset`, without its line end. `None` for a blank line, which is no
+    /// The event of the line `id` at `offset`, without its line end. `None` for a blank line, which is no
     /// record.
-    pub(crate) fn event(&self, offset: u64, line: &[u8]) -> Option<Bytes> {
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        let line =
-            if offset == 0 { line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line) } else { line };
+    pub(crate) fn event(&self, id: &str, offset: u64, line: &Bytes) -> Option<Written> {
+        let line = without_suffix(line, b"\r");
+        let line = if offset == 0 { without_prefix(&line, BYTE_ORDER_MARK) } else { line };
         let trimmed = line.trim_ascii();
         if trimmed.is_empty() {
             return None;
         }
-        let (format, value) = match std::str::from_utf8(line) {
+        let (format, value) = match std::str::from_utf8(&line) {
             Ok(text) if is_json(text) => ("json", None),
             Ok(text) => ("text", Some(serde_json::Value::from(text).to_string())),
-            Err(_) => ("base64", Some(format!("\"{}\"", STANDARD.encode(line)))),
+            Err(_) => ("base64", Some(format!("\"{}\"", STANDARD.encode(&line)))),
         };
         let value = value.as_deref().map_or(trimmed, str::as_bytes);
         let opening = &self.opening;
-        let mut event = format!("{opening}{offset},\"format\":\"{format}\",\"line\":").into_bytes();
-        event.reserve_exact(value.len() + 1);
-        event.extend_from_slice(value);
-        event.push(b'}');
-        Some(event.into())
+        let middle = format!("{id}\",\"offset\":{offset},\"format\":\"{format}\",\"line\":");
+        let mut event = Vec::with_capacity(opening.len() + middle.len() + value.len() + 1);
+        for part in [opening.as_bytes(), middle.as_bytes(), value, b"}"] {
+            event.extend_from_slice(part);
+        }
+        Some(Written { event: event.into(), body: line })
     }
 }
 
 /// What some editors put at the start of a file to say that it is UTF-8.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
+fn without_suffix(line: &Bytes, suffix: &[u8]) -> Bytes {
+    line.slice(..line.strip_suffix(suffix).unwrap_or(line).len())
+}
+
+fn without_prefix(line: &Bytes, prefix: &[u8]) -> Bytes {
+    line.slice(line.len() - line.strip_prefix(prefix).unwrap_or(line).len()..)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn event(offset: u64, line: &[u8]) -> Option<String> {
-        let event = EventWriter::new("orders", "/var/\"o\".jsonl").event(offset, line)?;
-        Some(String::from_utf8(event.to_vec()).unwrap())
+    fn written(offset: u64, line: &[u8]) -> Option<Written> {
+        EventWriter::new("orders", "/var/\"o\".jsonl").event("7-17", offset, &line.to_vec().into())
     }
 
     fn line(offset: u64, line: &[u8]) -> (String, serde_json::Value) {
-        let event: serde_json::Value = serde_json::from_str(&event(offset, line).unwrap()).unwrap();
+        let event: serde_json::Value =
+            serde_json::from_slice(&written(offset, line).unwrap().event).unwrap();
         (event["format"].as_str().unwrap().to_owned(), event["line"].clone())
     }
 
     #[test]
     fn an_event_has_this_shape_and_the_line_as_it_was_written() {
+        let written = written(17, b" {\"n\": 1.0}\r").unwrap();
         assert_eq!(
-            event(17, b" {\"n\": 1.0}\r").unwrap(),
+            String::from_utf8_lossy(&written.event),
             "{\"eventSource\":\"trine:file\",\"eventSourceName\":\"orders\",\
-             \"path\":\"/var/\\\"o\\\".jsonl\",\"offset\":17,\"format\":\"json\",\"line\":{\"n\": 1.0}}"
+             \"path\":\"/var/\\\"o\\\".jsonl\",\"id\":\"7-17\",\"offset\":17,\"format\":\"json\",\"line\":{\"n\": 1.0}}"
         );
+        assert_eq!(written.body, " {\"n\": 1.0}");
     }
 
     #[test]
@@ -85,7 +103,7 @@ mod tests {
     #[test]
     fn blank_lines_are_no_records_and_a_byte_order_mark_is_no_content() {
         for blank in [&b""[..], b"\r", b" \t"] {
-            assert_eq!(event(5, blank), None);
+            assert_eq!(written(5, blank), None);
         }
         assert_eq!(line(0, b"\xef\xbb\xbf{}"), ("json".into(), serde_json::json!({})));
         assert_eq!(line(9, b"\xef\xbb\xbf{}").0, "text");

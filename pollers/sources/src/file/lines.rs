@@ -44,6 +44,11 @@ impl Lines {
         Self { buffer: BytesMut::new(), start, dropped: 0, searched: 0, line_bytes_max }
     }
 
+    /// Where the current line begins in the file.
+    pub(crate) const fn line_start(&self) -> u64 {
+        self.start
+    }
+
     /// Where in the file the bytes go on that are wanted next.
     pub(crate) fn read_end(&self) -> u64 {
         self.start + self.dropped + self.buffer.len() as u64

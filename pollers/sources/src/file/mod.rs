@@ -1,4 +1,4 @@
-//! The `file` source: the lines of a growing file, in batches to a function.
+//! The `file` source: the lines of a growing file.
 #![doc = ""]
 #![doc = include_str!("README.md")]
 
@@ -8,42 +8,24 @@ mod json;
 mod lines;
 mod position;
 mod rotation;
+mod seek;
 mod source;
 mod tail;
 
 #[cfg(test)]
 mod tests;
 
-pub use config::FilePollerOptions;
-pub use position::FilePosition;
-pub use source::{DESCRIPTOR, FileConnector, FileSource};
+use std::sync::Arc;
 
-use tonic::transport::Channel;
+use trine_proto::v1::FileSource;
 
-use crate::runner::{self, Plan};
-use crate::{PollerError, PollerHandle};
+use crate::{Binding, Connect, SourceError};
 
-/// Starts a poller that invokes a function with the lines of a file, in batches, for ever.
-///
-/// It must be called on a tokio runtime, on which the poller then runs. The file need not exist yet. The
-/// options are checked and the checkpoint is read before this returns; everything that can go wrong
-/// later is tried again and shown in [`PollerHandle::status`].
+/// The connector of a file.
 ///
 /// # Errors
-/// [`PollerError::InvalidOptions`] with everything that is wrong, [`PollerError::Checkpoint`] if the
-/// checkpoint is damaged, in use or that of another file, [`PollerError::NoRuntime`].
-pub fn start_file_poller(
-    channel: Channel,
-    options: FilePollerOptions,
-) -> Result<PollerHandle, PollerError> {
-    let config = options.check().map_err(PollerError::InvalidOptions)?;
-    let connect = FileConnector::open(&config)?;
-    runner::start(Plan {
-        name: config.name,
-        connect,
-        descriptor: DESCRIPTOR,
-        batch: config.batch,
-        target: config.target,
-        channel,
-    })
+/// When the configuration cannot be right. Nothing is looked at on the disk: a file need not exist yet.
+pub fn connector(config: &FileSource, binding: &Binding) -> Result<Arc<dyn Connect>, SourceError> {
+    let config = config::FileConfig::new(config, binding.start)?;
+    Ok(Arc::new(source::FileConnector::new(config, &binding.mapping_id)))
 }

@@ -15,7 +15,7 @@ pub(crate) const MARK_BYTES_MAX: usize = 256;
 /// a file may be truncated and grow beyond the offset while nobody looks. So a position also carries a
 /// checksum of the last bytes before it: where those are others now, the position means nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FilePosition {
+pub(crate) struct FilePosition {
     pub(crate) file: FileIdentity,
     pub(crate) offset: u64,
     pub(crate) mark: Mark,
@@ -35,7 +35,7 @@ pub(crate) struct Mark {
     pub(crate) crc32: u32,
 }
 
-/// The line of a checkpoint. Fields are never renamed; an unknown one means a newer Trine wrote it.
+/// The text that the broker keeps. Fields are never renamed; an unknown one means a newer Trine wrote it.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Line {
@@ -48,10 +48,9 @@ struct Line {
 }
 
 impl FilePosition {
-    /// How many bytes of the file are before it.
-    #[must_use]
-    pub const fn offset(&self) -> u64 {
-        self.offset
+    /// The very start of a file.
+    pub(crate) fn start_of(file: FileIdentity) -> Self {
+        Self { file, offset: 0, mark: Mark::default() }
     }
 
     /// As a line of text, for the file at `path`.
@@ -106,6 +105,14 @@ mod tests {
         let line = position.to_line("/a \"b\"\n");
         assert!(!line.contains('\n'));
         assert_eq!(FilePosition::from_line(&line), Some(("/a \"b\"\n".to_owned(), position)));
+    }
+
+    #[test]
+    fn the_longest_position_fits_where_positions_are_kept() {
+        let file = FileIdentity { device: u64::MAX, inode: u64::MAX };
+        let mark = Mark { bytes: u32::MAX, crc32: u32::MAX };
+        let position = FilePosition { file, offset: u64::MAX, mark };
+        assert!(position.to_line(&"x".repeat(3_500)).len() <= 4_096);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::position::FileIdentity;
-use crate::source::SourceError;
+use crate::{Problem, SourceError};
 
 /// Entries of a folder that are looked at.
 const FOLDER_ENTRIES_MAX: usize = 100_000;
@@ -66,7 +66,7 @@ pub(crate) fn open(path: &Path) -> Result<(File, Metadata), SourceError> {
     let metadata = fs::metadata(path).map_err(|error| unreadable(path, &error))?;
     if !metadata.is_file() {
         let says = format!("{} is not a regular file; name one that is", path.display());
-        return Err(SourceError::new(says));
+        return Err(SourceError::configuration(says));
     }
     let file = File::open(path).map_err(|error| unreadable(path, &error))?;
     let metadata = file.metadata().map_err(|error| unreadable(path, &error))?;
@@ -76,15 +76,18 @@ pub(crate) fn open(path: &Path) -> Result<(File, Metadata), SourceError> {
 /// What to tell people about a path that cannot be read.
 pub(crate) fn unreadable(path: &Path, error: &io::Error) -> SourceError {
     let path = path.display();
-    SourceError::new(match error.kind() {
-        io::ErrorKind::NotFound => format!("{path} does not exist yet: waiting for it"),
-        io::ErrorKind::PermissionDenied => {
-            format!(
-                "{path} may not be read by this process: give it the right to; tried again until then"
-            )
+    match error.kind() {
+        io::ErrorKind::NotFound => {
+            SourceError::configuration(format!("{path} does not exist yet: waiting for it"))
         }
-        _ => format!("cannot read {path}: {error}; tried again"),
-    })
+        io::ErrorKind::PermissionDenied => {
+            let says = format!(
+                "{path} may not be read by this process: give it the right to; tried again until then"
+            );
+            SourceError::new(Problem::Authorization, says)
+        }
+        _ => SourceError::unreachable(format!("cannot read {path}: {error}; tried again")),
+    }
 }
 
 fn entries(path: &Path) -> Result<impl Iterator<Item = fs::DirEntry>, SourceError> {

@@ -14,16 +14,17 @@ use std::fs::{self, File, Metadata};
 use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::UNIX_EPOCH;
 
+use bytes::Bytes;
 use trine_poll_engine::{BATCH_BYTES_MAX, Millis};
 
-use super::event::EventWriter;
+use super::event::{EventWriter, Written};
 use super::lines::{Line, Lines, Text};
 use super::position::{FileIdentity, FilePosition, MARK_BYTES_MAX, Mark};
 use super::rotation::{find, open, successor, unreadable};
-use crate::clock::age_of;
-use crate::source::{Notice, Received, Record, SourceError, Want};
+use crate::{Content, Notice, Position, Received, Record, SourceError, Want};
 
 /// How long a file that was moved away must be quiet before it counts as finished, in milliseconds: a
 /// writer goes on with the old file until it is told of the new one.
@@ -38,16 +39,16 @@ const CHUNKS_MAX: u32 = 256;
 const LINE_BYTES_MAX: usize = 6 * 1024 * 1024;
 const _: () = assert!(LINE_BYTES_MAX as u64 == BATCH_BYTES_MAX);
 
-type FileRecord = Record<FilePosition>;
-
 /// The place in the file, and what was read from it and not given yet.
 #[derive(Debug)]
 pub(crate) struct Tail {
     path: PathBuf,
+    /// As it is written into positions.
+    path_text: Arc<str>,
     events: EventWriter,
     current: Current,
     /// Was read, but did not fit into what was wanted.
-    next: Option<FileRecord>,
+    next: Option<Record>,
     notices: Vec<Notice>,
     /// Since when the path has named another file while this one was quiet.
     moved_since: Option<Millis>,
@@ -61,14 +62,15 @@ struct Current {
     lines: Lines,
     /// Of what stands before the current line.
     mark: Mark,
-    /// Of the newest bytes that were read: those of a line are at least as old.
-    age: Duration,
+    /// When the file was last written before the newest bytes were read, milliseconds since the Unix epoch: those of a line are at
+    /// least as old.
+    written_at_ms: Option<i64>,
 }
 
 /// What a pass brought.
 #[derive(Debug)]
 pub(crate) struct Pass {
-    pub(crate) received: Received<FilePosition>,
+    pub(crate) received: Received,
     /// It ended for its length; there may be more to read at once.
     pub(crate) cut_short: bool,
 }
@@ -77,6 +79,7 @@ impl Tail {
     /// The file at `path` after a position, or from its start.
     pub(crate) fn open(
         path: &Path,
+        path_text: &Arc<str>,
         events: EventWriter,
         after: Option<&FilePosition>,
     ) -> Result<Self, SourceError> {
@@ -87,6 +90,7 @@ impl Tail {
         };
         Ok(Self {
             path: path.to_owned(),
+            path_text: Arc::clone(path_text),
             events,
             current,
             next: None,
@@ -96,19 +100,28 @@ impl Tail {
         })
     }
 
+    /// Where it stands: right after it was opened, where it began.
+    pub(crate) fn position(&self) -> FilePosition {
+        let Current { identity, mark, ref lines, .. } = self.current;
+        FilePosition { file: identity, offset: lines.line_start(), mark }
+    }
+
     /// What there is now, up to what is wanted.
     pub(crate) fn read(&mut self, now: Millis, want: Want) -> Result<Pass, SourceError> {
         let mut taken = Taken::new(want);
-        let mut chunks = 0;
+        let (mut chunks, mut at_end) = (0, false);
         while self.take_lines(&mut taken) && chunks < CHUNKS_MAX {
             if self.fill()? {
                 chunks += 1;
             } else if !taken.records.is_empty() || !self.finish_moved(now, &mut taken)? {
+                at_end = true;
                 break;
             }
         }
         let notices = std::mem::take(&mut self.notices);
-        let received = Received { records: taken.records, notices };
+        // Only at its end is it known how many lines are left.
+        let lag_records = at_end.then_some(0);
+        let received = Received { records: taken.records, notices, lag_records, ended: false };
         Ok(Pass { received, cut_short: chunks == CHUNKS_MAX })
     }
 
@@ -125,7 +138,7 @@ impl Tail {
                     None => return !taken.is_full(),
                 },
             };
-            if let Err(surplus) = taken.push(record) {
+            if let Some(surplus) = taken.push(record) {
                 self.next = Some(surplus);
                 return false;
             }
@@ -133,20 +146,28 @@ impl Tail {
     }
 
     /// The record of a line; `None` if it is blank.
-    fn record(&self, line: Line) -> Option<FileRecord> {
+    fn record(&self, line: Line) -> Option<Record> {
         let Line { start, end, mark, text } = line;
-        let Current { identity, age, .. } = self.current;
-        let position = FilePosition { file: identity, offset: end, mark };
-        let whole = match text {
-            Text::Whole(whole) => whole,
-            Text::TooLong(bytes) => return Some(Record::too_large(position, age, bytes)),
+        let Current { identity, written_at_ms, .. } = self.current;
+        let id = format!("{}-{start}", identity.inode);
+        let too_large = |bytes| (Bytes::new(), Content::TooLarge(bytes));
+        let (body, content) = match text {
+            Text::TooLong(bytes) => too_large(bytes),
+            Text::Whole(whole) => match self.events.event(&id, start, &whole)? {
+                Written { event, .. } if event.len() as u64 > BATCH_BYTES_MAX => {
+                    too_large(event.len() as u64)
+                }
+                Written { event, body } => (body, Content::Event(event)),
+            },
         };
-        let event = self.events.event(start, &whole)?;
-        let bytes = event.len() as u64;
-        Some(if bytes > BATCH_BYTES_MAX {
-            Record::too_large(position, age, bytes)
-        } else {
-            Record::new(position, age, event)
+        let position = FilePosition { file: identity, offset: end, mark };
+        Some(Record {
+            position: Position::new(&position.to_line(&self.path_text)),
+            identifier: id.into(),
+            arrived_at_ms: written_at_ms,
+            key: None,
+            body,
+            content,
         })
     }
 
@@ -176,7 +197,7 @@ impl Tail {
         }
         let read = self.current.file.read_at(&mut self.chunk, at).map_err(failed)?;
         self.current.lines.push(&self.chunk[..read]);
-        self.current.age = age(&metadata);
+        self.current.written_at_ms = written_at_ms(&metadata);
         self.moved_since = None;
         Ok(read > 0)
     }
@@ -202,7 +223,7 @@ impl Tail {
         let next = successor(&self.path, identity, finished_at.map_err(failed)?)?;
         let new = Current::from_start(&next)?;
         let last = self.current.lines.last_line().and_then(|line| self.record(line));
-        if let Some(surplus) = last.and_then(|record| taken.push(record).err()) {
+        if let Some(surplus) = last.and_then(|record| taken.push(record)) {
             self.next = Some(surplus);
         }
         let (path, next) = (self.path.display(), next.display());
@@ -222,7 +243,8 @@ impl Current {
 
     fn at(file: File, metadata: &Metadata, offset: u64, mark: Mark) -> Self {
         let lines = Lines::new(offset, LINE_BYTES_MAX);
-        Self { file, identity: FileIdentity::of(metadata), lines, mark, age: age(metadata) }
+        let (identity, written_at_ms) = (FileIdentity::of(metadata), written_at_ms(metadata));
+        Self { file, identity, lines, mark, written_at_ms }
     }
 
     /// The file of `position`, wherever it was moved to within its folder; the one at `path` from its
@@ -289,7 +311,7 @@ impl Current {
 /// What a pass has taken so far.
 struct Taken {
     want: Want,
-    records: Vec<FileRecord>,
+    records: Vec<Record>,
     bytes: u64,
 }
 
@@ -299,15 +321,15 @@ impl Taken {
     }
 
     /// Gives the record back if it is too much.
-    fn push(&mut self, record: FileRecord) -> Result<(), FileRecord> {
-        let bytes = self.bytes.saturating_add(record.bytes()).saturating_add(1);
+    fn push(&mut self, record: Record) -> Option<Record> {
+        let bytes = self.bytes.saturating_add(record.content.bytes()).saturating_add(1);
         let first = self.records.is_empty();
         if !first && (self.is_full() || bytes > self.want.bytes_max) {
-            return Err(record);
+            return Some(record);
         }
         self.bytes = bytes;
         self.records.push(record);
-        Ok(())
+        None
     }
 
     fn is_full(&self) -> bool {
@@ -316,6 +338,7 @@ impl Taken {
     }
 }
 
-fn age(metadata: &Metadata) -> Duration {
-    metadata.modified().map(age_of).unwrap_or_default()
+fn written_at_ms(metadata: &Metadata) -> Option<i64> {
+    let since = metadata.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
+    i64::try_from(since.as_millis()).ok()
 }

@@ -176,5 +176,10 @@ const fn select(table: Table) -> &'static str {
         Table::Event => of!("event"),
         Table::Payload => of!("payload"),
         Table::Response => of!("response"),
+        Table::Mapping => of!("mapping"),
+        Table::Checkpoint => of!("checkpoint"),
+        Table::ParkedKey => of!("parked_key"),
+        Table::ParkedRecord => of!("parked_record"),
+        Table::ParkedPayload => of!("parked_payload"),
     }
 }

@@ -12,11 +12,13 @@ use crate::{Fence, Key, Place, Seq, Shard, StoreError, Table, checksum};
 
 /// "TRNE": tells a shard from any other database.
 pub(super) const APPLICATION_ID: u32 = 0x5452_4e45;
-/// Version of the layout below.
-pub(super) const LAYOUT: u32 = 1;
+/// Version of the layout below. 1 had the first five tables only.
+pub(super) const LAYOUT: u32 = 2;
 pub(super) const PAGE_BYTES: u32 = 8192;
 
 const TABLES: usize = Table::ALL.len();
+/// Those of layout 1, which come first.
+const TABLES_1: usize = 5;
 
 /// The file a message names, and the shard that checksums cover.
 #[derive(Clone, Debug)]
@@ -75,6 +77,11 @@ impl Counts {
             Table::Event => 2,
             Table::Payload => 3,
             Table::Response => 4,
+            Table::Mapping => 5,
+            Table::Checkpoint => 6,
+            Table::ParkedKey => 7,
+            Table::ParkedRecord => 8,
+            Table::ParkedPayload => 9,
         }
     }
 }
@@ -84,25 +91,27 @@ impl StateRow {
         Self { state: State { fence: Fence(0), seq: Seq(0) }, counts: Counts([0; TABLES]) };
 
     pub(super) fn read(connection: &Connection, file: &File) -> Result<Self, StoreError> {
+        let tables = match layout(connection).map_err(|error| error::read(file, &error))? {
+            1 => TABLES_1,
+            _ => TABLES,
+        };
         let mut statement = connection
-            .prepare_cached(
-                "SELECT fence, seq, meta, function, event, payload, response, sum FROM state",
-            )
+            .prepare_cached(&format!("SELECT {}, sum FROM state", columns(tables)))
             .map_err(|error| error::read(file, &error))?;
         let found = statement
             .query_row([], |row| {
                 let mut numbers = [0; 2 + TABLES];
-                for (at, number) in numbers.iter_mut().enumerate() {
+                for (at, number) in numbers.iter_mut().enumerate().take(2 + tables) {
                     *number = row.get::<_, i64>(at)?.cast_unsigned();
                 }
-                Ok((numbers, row.get::<_, u32>(numbers.len())?))
+                Ok((numbers, row.get::<_, u32>(2 + tables)?))
             })
             .optional()
             .map_err(|error| error::read(file, &error))?;
         let Some((numbers, sum)) = found else {
             return Err(file.corrupt("the state row is missing"));
         };
-        if checksum::numbers(file.shard, &numbers) != sum {
+        if checksum::numbers(file.shard, &numbers[..2 + tables]) != sum {
             return Err(file.corrupt("the state row does not match its checksum"));
         }
         let [fence, seq, counts @ ..] = numbers;
@@ -112,9 +121,11 @@ impl StateRow {
     pub(super) fn write(&self, connection: &Connection, shard: Shard) -> rusqlite::Result<()> {
         let numbers = self.numbers();
         let sum = checksum::numbers(shard, &numbers);
-        let mut statement = connection.prepare_cached(
-            "INSERT OR REPLACE INTO state VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-        )?;
+        let mut statement = connection.prepare_cached(concat!(
+            "INSERT OR REPLACE INTO state (one, fence, seq, meta, function, event, payload, ",
+            "response, mapping, checkpoint, parked_key, parked_record, parked_payload, sum) ",
+            "VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+        ))?;
         let values = numbers.iter().map(|number| number.cast_signed());
         statement.execute(rusqlite::params_from_iter(values.chain([i64::from(sum)])))?;
         Ok(())
@@ -129,21 +140,55 @@ impl StateRow {
     }
 }
 
+/// The numbers of the state row, in order.
+fn columns(tables: usize) -> String {
+    let counts = Table::ALL[..tables].iter().map(|table| format!(", {table}"));
+    ["fence, seq".to_owned()].into_iter().chain(counts).collect()
+}
+
+fn layout(connection: &Connection) -> rusqlite::Result<u32> {
+    connection.query_row("PRAGMA user_version", [], |row| row.get(0))
+}
+
 /// One table per [`Table`], keyed by the rowid: the shortest path SQLite has to a row, and rows
 /// written in rising id order are appended to the last page. Ids are stored by their bits, so the
 /// upper half of them is negative there and comes after the lower half in a scan.
 pub(super) fn create_tables(connection: &Connection) -> rusqlite::Result<()> {
-    connection.execute_batch(
+    let counts = Table::ALL.map(|table| format!("{table} INTEGER NOT NULL, "));
+    connection.execute_batch(&format!(
         "CREATE TABLE state (one INTEGER PRIMARY KEY CHECK (one = 1), fence INTEGER NOT NULL,
-             seq INTEGER NOT NULL, meta INTEGER NOT NULL, function INTEGER NOT NULL,
-             event INTEGER NOT NULL, payload INTEGER NOT NULL, response INTEGER NOT NULL,
-             sum INTEGER NOT NULL) STRICT;",
-    )?;
-    for table in Table::ALL {
-        connection.execute_batch(&format!(
-            "CREATE TABLE {table} (id INTEGER PRIMARY KEY, sum INTEGER NOT NULL,
-                 body BLOB NOT NULL) STRICT;"
-        ))?;
-    }
-    Ok(())
+             seq INTEGER NOT NULL, {} sum INTEGER NOT NULL) STRICT;",
+        counts.concat()
+    ))?;
+    Table::ALL.into_iter().try_for_each(|table| create_table(connection, table))
+}
+
+fn create_table(connection: &Connection, table: Table) -> rusqlite::Result<()> {
+    connection.execute_batch(&format!(
+        "CREATE TABLE {table} (id INTEGER PRIMARY KEY, sum INTEGER NOT NULL,
+             body BLOB NOT NULL) STRICT;"
+    ))
+}
+
+/// Brings a sound database of layout 1 to this one, all of it or nothing. An older release then refuses it by name.
+pub(super) fn upgrade(
+    connection: &mut Connection,
+    file: &File,
+    row: &StateRow,
+) -> Result<(), StoreError> {
+    let mut run = || {
+        if layout(connection)? >= LAYOUT {
+            return Ok(());
+        }
+        let transaction = connection.transaction()?;
+        for table in &Table::ALL[TABLES_1..] {
+            let column = format!("ALTER TABLE state ADD COLUMN {table} INTEGER NOT NULL DEFAULT 0");
+            transaction.execute_batch(&column)?;
+            create_table(&transaction, *table)?;
+        }
+        row.write(&transaction, file.shard)?;
+        super::pragmas(&transaction, &[("user_version", i64::from(LAYOUT))])?;
+        transaction.commit()
+    };
+    run().map_err(|error| error::prepare(file, &error))
 }

@@ -7,7 +7,7 @@ use rusqlite::{CachedStatement, Connection, TransactionBehavior, params};
 use super::checkpoint::{self, LogPages};
 use super::log_room::LogRoom;
 use super::schema::{Counts, File, StateRow};
-use super::{error, open};
+use super::{error, open, schema};
 use crate::embedded::engine::State;
 use crate::{Op, Shard, StoreError, Table, checksum};
 
@@ -42,6 +42,7 @@ impl Writer {
     }
 
     pub(super) fn accept(&mut self) -> Result<(), StoreError> {
+        schema::upgrade(&mut self.connection, &self.file, &self.row)?;
         checkpoint::all(&self.connection, &self.file)?;
         self.log_room = Some(LogRoom::open(&self.file)?);
         open::keep_log_on_close(&self.connection, false)
@@ -150,5 +151,10 @@ const fn sql(table: Table) -> [&'static str; 3] {
         Table::Event => of!("event"),
         Table::Payload => of!("payload"),
         Table::Response => of!("response"),
+        Table::Mapping => of!("mapping"),
+        Table::Checkpoint => of!("checkpoint"),
+        Table::ParkedKey => of!("parked_key"),
+        Table::ParkedRecord => of!("parked_record"),
+        Table::ParkedPayload => of!("parked_payload"),
     }
 }

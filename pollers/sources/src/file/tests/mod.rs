@@ -1,21 +1,15 @@
-//! Tests of the file source on real files: growth, truncation, rotation and restarts under it.
+//! Tests of how a file is read, on real files: growth, truncation and rotation under it.
 
-mod poller;
 mod tail;
 
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::config::FileConfig;
-use super::{FileConnector, FilePollerOptions};
-use crate::conformance::Subject;
-
-/// A folder with a file to read and one for the state.
+/// A folder with a file to read.
 struct Folder {
     folder: TempDir,
 }
@@ -53,26 +47,6 @@ impl Folder {
         }
         fs::rename(self.path(), self.rotated(1)).unwrap();
     }
-
-    fn options(&self) -> FilePollerOptions {
-        FilePollerOptions {
-            name: "app".to_owned(),
-            path: self.path(),
-            function: "sink".to_owned(),
-            qualifier: None,
-            batch_size: 100,
-            batch_window: Duration::ZERO,
-            state_dir: self.folder.path().join("state"),
-        }
-    }
-
-    fn config(&self) -> FileConfig {
-        self.options().check().unwrap()
-    }
-
-    fn checkpoint(&self) -> PathBuf {
-        self.folder.path().join("state/app.checkpoint")
-    }
 }
 
 fn append(path: &Path, text: &[u8]) {
@@ -84,24 +58,3 @@ fn append(path: &Path, text: &[u8]) {
 fn line(event: &[u8]) -> Value {
     serde_json::from_slice::<Value>(event).unwrap()["line"].take()
 }
-
-impl Subject for Folder {
-    type Connect = FileConnector;
-
-    fn start(&mut self) -> FileConnector {
-        FileConnector::open(&self.config()).unwrap()
-    }
-
-    fn produce(&mut self, text: &str) {
-        self.append(format!("{text}\n"));
-    }
-
-    fn text(&self, event: &[u8]) -> String {
-        line(event).to_string()
-    }
-}
-
-crate::conformance_suite!(
-    #[tokio::test(start_paused = true)]
-    Folder::with_file()
-);

@@ -1,32 +1,42 @@
 //! What is read of a file to which things happen, without a runner: pass by pass, by the clock's numbers.
 
 use std::fs::{self, File, OpenOptions};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use trine_poll_engine::{BATCH_BYTES_MAX, Millis};
 
 use super::{Folder, append, line};
-use crate::file::FilePosition;
 use crate::file::event::EventWriter;
+use crate::file::position::FilePosition;
 use crate::file::tail::{ROTATION_GRACE_MS, Tail};
-use crate::source::{Content, Record, Want};
+use crate::{Content, Record, SourceError, Want};
 
 const EVERYTHING: Want =
     Want { records_max: 10_000, bytes_max: BATCH_BYTES_MAX, wait: Duration::ZERO };
 
-fn open(folder: &Folder, after: Option<&FilePosition>) -> Tail {
-    let events = EventWriter::new("app", "app.log");
-    Tail::open(&folder.path(), events, after).unwrap()
+fn try_open(folder: &Folder, after: Option<&FilePosition>) -> Result<Tail, SourceError> {
+    let (text, events) = (Arc::from("app.log"), EventWriter::new("app", "app.log"));
+    Tail::open(&folder.path(), &text, events, after)
 }
 
-fn records(tail: &mut Tail, now: Millis) -> Vec<Record<FilePosition>> {
+fn open(folder: &Folder, after: Option<&FilePosition>) -> Tail {
+    try_open(folder, after).unwrap()
+}
+
+fn records(tail: &mut Tail, now: Millis) -> Vec<Record> {
     tail.read(now, EVERYTHING).unwrap().received.records
+}
+
+/// The place after a record.
+fn place(record: &Record) -> FilePosition {
+    FilePosition::from_line(record.position.as_str()).unwrap().1
 }
 
 /// The lines that a pass brings, and then the notices, with ! for a gap.
 fn read(tail: &mut Tail, now: Millis) -> Vec<String> {
     let received = tail.read(now, EVERYTHING).unwrap().received;
-    let lines = received.records.iter().map(|record| match record.content() {
+    let lines = received.records.iter().map(|record| match &record.content {
         Content::Event(event) => line(event).as_str().unwrap().to_owned(),
         Content::TooLarge(bytes) => format!("{bytes} bytes"),
     });
@@ -59,10 +69,10 @@ fn positions_are_places_to_go_on_from() {
     let folder = Folder::new();
     folder.append("one\n\ntwo\nthree\n");
     let all = records(&mut open(&folder, None), 0);
-    let offsets: Vec<_> = all.iter().map(|record| record.position.offset()).collect();
+    let offsets: Vec<_> = all.iter().map(|record| place(record).offset).collect();
     assert_eq!(offsets, [4, 9, 15]);
-    assert_eq!(read(&mut open(&folder, Some(&all[0].position)), 0), ["two", "three"]);
-    assert_eq!(read(&mut open(&folder, Some(&all[2].position)), 0), NOTHING);
+    assert_eq!(read(&mut open(&folder, Some(&place(&all[0]))), 0), ["two", "three"]);
+    assert_eq!(read(&mut open(&folder, Some(&place(&all[2]))), 0), NOTHING);
 }
 
 #[test]
@@ -159,7 +169,7 @@ fn files_that_were_rotated_while_nobody_read_are_all_read_in_order() {
     let folder = Folder::new();
     folder.append("one\n");
     let mut tail = open(&folder, None);
-    let one = records(&mut tail, 0).remove(0).position;
+    let one = place(&records(&mut tail, 0)[0]);
     for (number, lines) in ["two\n", "three\n", "four\n"].iter().enumerate() {
         folder.rotate();
         folder.append(lines);
@@ -183,7 +193,7 @@ fn files_that_were_rotated_while_nobody_read_are_all_read_in_order() {
 fn a_checkpoint_of_a_rotated_file_is_found_under_its_new_name() {
     let folder = Folder::new();
     folder.append("one\ntwo\n");
-    let one = records(&mut open(&folder, None), 0).remove(0).position;
+    let one = place(&records(&mut open(&folder, None), 0)[0]);
     folder.rotate();
     assert_eq!(
         read(&mut open(&folder, Some(&one)), 0),
@@ -201,9 +211,9 @@ fn a_checkpoint_of_a_rotated_file_is_found_under_its_new_name() {
 fn a_checkpoint_of_a_file_that_is_gone_means_the_start_of_the_new_one() {
     let folder = Folder::new();
     folder.append("one\n");
-    let one = records(&mut open(&folder, None), 0).remove(0).position;
+    let one = place(&records(&mut open(&folder, None), 0)[0]);
     fs::remove_file(folder.path()).unwrap();
-    let gone = Tail::open(&folder.path(), EventWriter::new("app", "app.log"), Some(&one));
+    let gone = try_open(&folder, Some(&one));
     assert!(gone.unwrap_err().to_string().contains("does not exist yet"));
     // On many file systems the new file has the inode of the old one; its content tells.
     folder.append("uno\ndue\n");
@@ -216,7 +226,7 @@ fn a_checkpoint_of_a_file_that_is_gone_means_the_start_of_the_new_one() {
 fn a_checkpoint_behind_the_end_of_a_file_means_its_start() {
     let folder = Folder::new();
     folder.append("one\ntwo\n");
-    let two = records(&mut open(&folder, None), 0).remove(1).position;
+    let two = place(&records(&mut open(&folder, None), 0)[1]);
     let file = OpenOptions::new().write(true).open(folder.path()).unwrap();
     file.set_len(4).unwrap();
     assert_eq!(read(&mut open(&folder, Some(&two)), 0), ["one", "other content!"]);
@@ -225,10 +235,7 @@ fn a_checkpoint_behind_the_end_of_a_file_means_its_start() {
 #[test]
 fn what_is_no_readable_file_is_told() {
     let folder = Folder::new();
-    let told = |folder: &Folder| {
-        let events = EventWriter::new("app", "app.log");
-        Tail::open(&folder.path(), events, None).unwrap_err().to_string()
-    };
+    let told = |folder: &Folder| try_open(folder, None).unwrap_err().to_string();
     assert!(told(&folder).contains("does not exist yet: waiting for it"));
     fs::create_dir(folder.path()).unwrap();
     assert!(told(&folder).contains("is not a regular file"));
@@ -241,6 +248,22 @@ fn a_record_is_at_least_as_old_as_the_last_write() {
     let hour = Duration::from_secs(3_600);
     let file = OpenOptions::new().append(true).open(folder.path()).unwrap();
     file.set_modified(SystemTime::now() - hour).unwrap();
-    let age = records(&mut open(&folder, None), 0).remove(0).age;
+    let at = records(&mut open(&folder, None), 0)[0].arrived_at_ms.unwrap();
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    let age = now - Duration::from_millis(at.try_into().unwrap());
     assert!(age >= hour && age < 2 * hour, "{age:?}");
+}
+
+#[test]
+fn a_record_has_its_line_as_body_and_an_id_of_its_own_in_all_files() {
+    let folder = Folder::new();
+    folder.append("{\"a\":1}\r\ntwo\n");
+    let records = records(&mut open(&folder, None), 0);
+    assert_eq!(records[0].body, "{\"a\":1}");
+    let event: serde_json::Value = match &records[1].content {
+        Content::Event(event) => serde_json::from_slice(event).unwrap(),
+        Content::TooLarge(_) => panic!("it is small"),
+    };
+    assert_eq!(event["id"], *records[1].identifier);
+    assert!(records[1].identifier.ends_with("-9"), "{:?}", records[1].identifier);
 }

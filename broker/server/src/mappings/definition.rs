@@ -1,0 +1,114 @@
+//! What a user made of a mapping, as a document that the registry keeps without reading it: source and settings in the
+//! messages of the published contract. Its tags never change their meaning, which is what a stored form asks for; a
+//! second form of forty fields would only be one more place to forget one in.
+
+use prost::Message;
+use trine_engine::mapping::Definition;
+use trine_engine::{Destination, FunctionName};
+use trine_proto::v1::source_config::Source;
+use trine_proto::v1::{MappingSettings, SourceConfig};
+
+/// Source and settings.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct Document {
+    #[prost(message, optional, tag = "1")]
+    pub(crate) source: Option<SourceConfig>,
+    #[prost(message, optional, tag = "2")]
+    pub(crate) settings: Option<MappingSettings>,
+}
+
+/// A definition of what was checked.
+pub(crate) fn write(
+    function: FunctionName,
+    qualifier: &str,
+    source: SourceConfig,
+    settings: MappingSettings,
+) -> Definition {
+    let (kind, identity) = identity(&source);
+    let document = Document { source: Some(source), settings: Some(settings) };
+    Definition {
+        function,
+        qualifier: qualifier.into(),
+        kind: kind.into(),
+        source: identity.into(),
+        document: document.encode_to_vec().into(),
+    }
+}
+
+/// # Errors
+/// A sentence, if the document cannot be read.
+pub(crate) fn read(definition: &Definition) -> Result<Document, String> {
+    let document = Document::decode(&*definition.document);
+    let document = document.map_err(|error| format!("the definition does not decode: {error}"))?;
+    match document.source.as_ref().and_then(|source| source.source.as_ref()) {
+        Some(_) => Ok(document),
+        None => Err("the definition has no source that this release knows".to_owned()),
+    }
+}
+
+/// The on-failure destination, if there is one.
+///
+/// # Errors
+/// A sentence, if it cannot be read.
+pub(crate) fn on_failure(definition: &Definition) -> Result<Option<Destination>, String> {
+    let settings = read(definition)?.settings.unwrap_or_default();
+    let target = settings.on_failure;
+    let target = target.map(|target| crate::edge::settings::destination(target, "on_failure"));
+    target.transpose().map_err(|refusal| refusal.message)
+}
+
+/// The kind that a poller must offer, and what tells the source from others of that kind, in words for people.
+pub(crate) fn identity(source: &SourceConfig) -> (String, String) {
+    let Some(source) = &source.source else { return (String::new(), String::new()) };
+    let kind = match source {
+        Source::Kafka(_) => "kafka",
+        Source::Sqs(_) => "sqs",
+        Source::Kinesis(_) => "kinesis",
+        Source::DynamodbStreams(_) => "dynamodb_streams",
+        Source::Rabbitmq(_) => "rabbitmq",
+        Source::Activemq(_) => "activemq",
+        Source::Nats(_) => "nats",
+        Source::Redis(_) => "redis",
+        Source::File(_) => "file",
+        Source::Custom(custom) => &custom.kind,
+    };
+    let at = |arn: &str, access: &Option<trine_proto::v1::AwsAccess>| {
+        let endpoint = access.as_ref().map_or("", |access| &access.endpoint_url);
+        if endpoint.is_empty() { arn.to_owned() } else { format!("{arn} at {endpoint}") }
+    };
+    let part = |mark: &str, text: &str| {
+        if text.is_empty() { String::new() } else { format!("{mark}{text}") }
+    };
+    let identity = match source {
+        Source::Kafka(kafka) => {
+            let mut servers = kafka.bootstrap_servers.clone();
+            servers.sort_unstable();
+            let group = part(" group ", &kafka.consumer_group_id);
+            format!("{} on {}{group}", kafka.topic, servers.join(","))
+        }
+        Source::Sqs(sqs) => at(&sqs.queue_arn, &sqs.access),
+        Source::Kinesis(kinesis) => at(&kinesis.stream_arn, &kinesis.access),
+        Source::DynamodbStreams(streams) => at(&streams.stream_arn, &streams.access),
+        Source::Rabbitmq(rabbit) => {
+            let host = if rabbit.virtual_host.is_empty() { "/" } else { &rabbit.virtual_host };
+            format!("{} on {} virtual host {host}", rabbit.queue, rabbit.url)
+        }
+        Source::Activemq(active) => format!("{} on {}", active.queue, active.url),
+        Source::Nats(nats) => {
+            let mut servers = nats.urls.clone();
+            servers.sort_unstable();
+            let durable = part(" durable ", &nats.durable);
+            let mut subjects = nats.filter_subjects.clone();
+            subjects.sort_unstable();
+            let subjects = part(" subjects ", &subjects.join(","));
+            format!("{} on {}{durable}{subjects}", nats.stream, servers.join(","))
+        }
+        Source::Redis(redis) => {
+            let group = part(" group ", &redis.group);
+            format!("{} on {}{group}", redis.stream, redis.url)
+        }
+        Source::File(file) => file.path.clone(),
+        Source::Custom(custom) => custom.configuration.clone(),
+    };
+    (kind.to_owned(), identity)
+}

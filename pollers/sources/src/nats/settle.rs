@@ -1,0 +1,143 @@
+//! Acknowledgements, pipelined and confirmed. It does not know which of them the runner still holds.
+//!
+//! A server takes the acknowledgements of one connection in their order, so that the confirmation of the last is one of all before
+//! it; a confirmation of each costs a third of the throughput. Where a consumer has replicas, its leader may change between two of
+//! them, and each is confirmed.
+
+use std::time::Duration;
+
+use async_nats::{StatusCode, Subject};
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use tokio::time::timeout;
+
+use super::consumer::Consumer;
+use super::delivery::ack_subject;
+use super::link::Link;
+use crate::{SourceError, Verdict};
+
+/// Acknowledgements whose answers are awaited together, well below what the client library keeps for a subscription.
+const TOGETHER_MAX: usize = 10_000;
+
+/// Longest wait for the answers to those.
+const ANSWERS_WAIT: Duration = Duration::from_secs(10);
+
+/// Messages between the oldest and the newest that may be out, up to which each of them is asked for again.
+const RECLAIMED_SPAN_MAX: u64 = 200_000;
+
+/// Which acknowledgements the server confirms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Confirm {
+    Each,
+    /// The last of those that are sent together.
+    Last,
+}
+
+impl Confirm {
+    /// What a consumer needs.
+    pub(super) fn of(consumer: &Consumer) -> Self {
+        let cluster = consumer.info.cluster.as_ref();
+        if cluster.is_some_and(|cluster| !cluster.replicas.is_empty()) {
+            Self::Each
+        } else {
+            Self::Last
+        }
+    }
+}
+
+/// Where one message is acknowledged, and as what.
+pub(super) type Ack = (Subject, &'static [u8]);
+
+const NAK: &[u8] = b"-NAK";
+
+/// How a verdict is said to the server.
+pub(super) const fn payload(verdict: Verdict) -> &'static [u8] {
+    match verdict {
+        Verdict::Done => b"+ACK",
+        // Not delivered again; the server tells those who listen to its advisories.
+        Verdict::Rejected => b"+TERM",
+        // Without a delay: delayed ones count against max_ack_pending all the while.
+        Verdict::Failed | Verdict::Released => NAK,
+        Verdict::Held => b"+WPI",
+    }
+}
+
+impl Link {
+    /// Sends acknowledgements and waits until the server has confirmed them.
+    pub(super) async fn acknowledge(
+        &self,
+        acks: Vec<Ack>,
+        confirm: Confirm,
+    ) -> Result<(), SourceError> {
+        let mut acks = acks.into_iter();
+        loop {
+            let some: Vec<Ack> = acks.by_ref().take(TOGETHER_MAX).collect();
+            if some.is_empty() {
+                return Ok(());
+            }
+            let confirmed = timeout(ANSWERS_WAIT, self.acknowledge_some(some, confirm));
+            tokio::select! {
+                confirmed = confirmed => confirmed.map_err(|_| unconfirmed())??,
+                error = self.trouble() => return Err(error),
+            }
+        }
+    }
+
+    async fn acknowledge_some(&self, acks: Vec<Ack>, confirm: Confirm) -> Result<(), SourceError> {
+        let inbox = Subject::from(self.client.new_inbox());
+        let mut answers =
+            self.client.subscribe(inbox.clone()).await.map_err(|error| unsent(&error))?;
+        let (all, mut left) = (acks.len(), 0);
+        for (at, (subject, payload)) in acks.into_iter().enumerate() {
+            let payload = Bytes::from_static(payload);
+            let sent = if confirm == Confirm::Each || at + 1 == all {
+                left += 1;
+                self.client.publish_with_reply(subject, inbox.clone(), payload).await
+            } else {
+                self.client.publish(subject, payload).await
+            };
+            sent.map_err(|error| unsent(&error))?;
+        }
+        while left > 0 {
+            let answer = answers.next().await.ok_or_else(unconfirmed)?;
+            if answer.status == Some(StatusCode::NO_RESPONDERS) {
+                return Err(SourceError::configuration(
+                    "the consumer does not exist any more: somebody removed it, or its stream",
+                ));
+            }
+            left -= 1;
+        }
+        Ok(())
+    }
+
+    /// Has the server deliver at once, in order and before anything else, what it has given to somebody who is gone: an earlier process, or
+    /// a connection that broke on the way. False if that is more than can be asked for; then each comes when its lease is over.
+    pub(super) async fn reclaim(
+        &self,
+        consumer: &Consumer,
+        held: impl Fn(u64) -> bool,
+    ) -> Result<bool, SourceError> {
+        let info = &consumer.info;
+        let (first, last) = (info.ack_floor.stream_sequence + 1, info.delivered.stream_sequence);
+        if last.saturating_sub(first) >= RECLAIMED_SPAN_MAX {
+            return Ok(false);
+        }
+        let subject = |sequence| {
+            let consumer_sequence = info.delivered.consumer_sequence;
+            ack_subject(&info.stream_name, &info.name, sequence, consumer_sequence)
+        };
+        // Those that are not out are no harm: the server goes by what is.
+        let out = (first..=last).filter(|sequence| !held(*sequence));
+        let acks = out.map(|sequence| (subject(sequence).into(), NAK)).collect();
+        self.acknowledge(acks, Confirm::of(consumer)).await?;
+        Ok(true)
+    }
+}
+
+fn unsent(error: &dyn std::error::Error) -> SourceError {
+    SourceError::unreachable(format!("an acknowledgement could not be sent: {error}"))
+}
+
+fn unconfirmed() -> SourceError {
+    SourceError::unreachable("the NATS server did not confirm all acknowledgements in time")
+}

@@ -1,0 +1,428 @@
+//! What each effect of the engine makes the runner do.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde_json::json;
+use trine_poll_engine::{
+    BatchId, Effect, Failure, Key, Millis, Origin, Records, Sequence, ShardId, Span, Ticket,
+    Verdict as EngineVerdict, WindowMark, WindowPart,
+};
+use trine_proto::v1::{CheckpointReport, FailureReport, ParkReport, ParkedRecord, ShardCheckpoint};
+
+use super::failure_record::{About, failure_record};
+use super::payload::{WindowMembers, event};
+use super::shards::{Shard, parking_key};
+use super::units::{CONNECT_WAIT, Done, RECEIVE_GRACE, SETTLE_WAIT, bounded};
+use super::{Runner, Sent};
+use crate::reports::Answered;
+use crate::source::{
+    Content, Place, Places, Record, SeekTo, Settled, Sought, Target, Verdict, Want,
+};
+use crate::{Keeper, Settling};
+
+impl Runner {
+    pub(super) fn carry_out(&mut self, now: Millis, effect: Effect) {
+        match effect {
+            Effect::Connect => self.connect(),
+            Effect::Receive { shard, records_max, bytes_max, wait_ms } => {
+                self.receive(
+                    shard,
+                    Want { records_max, bytes_max, wait: Duration::from_millis(wait_ms) },
+                );
+            }
+            Effect::Invoke { shard, batch, origin, records, window, .. } => {
+                self.invoke(shard, batch, origin, records, window);
+            }
+            Effect::Settle { shard, ticket, verdicts } => self.settle(shard, ticket, &verdicts),
+            Effect::StoreCheckpoint { shard, ticket, through, window } => {
+                self.store_checkpoint(shard, ticket, through, window);
+            }
+            Effect::FinishShard { shard } => self.finish(shard),
+            Effect::DeliverFailure { shard, ticket, failure } => {
+                self.deliver(now, shard, ticket, &failure)
+            }
+            Effect::Park { shard, ticket, key, records, failed } => {
+                self.park(shard, ticket, key, &records, failed)
+            }
+            Effect::UnparkSettled { shard, ticket, key, count } => {
+                self.unpark_settled(shard, ticket, key, count)
+            }
+            Effect::ShardReleased { shard } => {
+                // Dropping it drops what whoever revoked it waits for.
+                drop(self.shards.remove(shard));
+            }
+            Effect::Stopped => self.stopped = true,
+            Effect::Fact(fact) => self.fact(&fact),
+        }
+    }
+
+    fn connect(&mut self) {
+        if self.plan.begins_at_end && self.places.is_empty() {
+            return self.find_end();
+        }
+        self.connect_after_places();
+    }
+
+    pub(super) fn connect_after_places(&mut self) {
+        let (connector, places) = (Arc::clone(&self.connector), self.places_to_go_on());
+        self.units.spawn(async move {
+            Done::Connected(bounded("connecting", CONNECT_WAIT, connector.connect(places)).await)
+        });
+    }
+
+    /// The broker keeps where the end was when the mapping began: a poller that comes after a crash would otherwise begin at another end,
+    /// and what came between would never be read.
+    fn find_end(&mut self) {
+        let (connector, reports) = (Arc::clone(&self.connector), self.reports.clone());
+        let blank = self.checkpoint_report(ShardCheckpoint::default());
+        self.units.spawn(async move {
+            let end = Target { shard: None, to: SeekTo::End };
+            let sought =
+                bounded("finding its end", CONNECT_WAIT, connector.seek(Places::new(), end, false))
+                    .await;
+            let sought = match sought {
+                Ok(sought) => sought,
+                Err(error) => return Done::EndFound(Err(error)),
+            };
+            let mut places = Places::new();
+            for Sought { shard, place, .. } in sought {
+                let Some(place) = place else { continue };
+                let position = match &place {
+                    Place::After(position) => position.to_string(),
+                    Place::Ended => String::new(),
+                };
+                let ended = place == Place::Ended;
+                let kept = ShardCheckpoint {
+                    shard: shard.to_string(),
+                    position,
+                    ended,
+                    ..ShardCheckpoint::default()
+                };
+                let report = CheckpointReport { checkpoint: Some(kept), ..blank.clone() };
+                match reports.checkpoint(report).await {
+                    Answered::Done => drop(places.insert(shard, place)),
+                    answered => return Done::EndNotKept(answered),
+                }
+            }
+            Done::EndFound(Ok(places))
+        });
+    }
+
+    /// After the last record that was read where the engine still holds it, otherwise after what is settled.
+    fn places_to_go_on(&self) -> Places {
+        let mut places = self.places.clone();
+        if self.connector.descriptor().outlives_connection {
+            for (_, shard) in self.shards.iter() {
+                if let Some(last) = shard.last() {
+                    places.insert(shard.name.clone(), Place::After(last.position.clone()));
+                }
+            }
+        }
+        places
+    }
+
+    pub(super) fn receive(&mut self, id: ShardId, want: Want) {
+        let current = self.connection;
+        let Some(shard) = self.shards.get_mut(id) else { return };
+        if shard.connection != current {
+            shard.wanted = Some(want);
+            return;
+        }
+        let (reader, connection) = (Arc::clone(&shard.reader), self.connection);
+        self.units.spawn(async move {
+            let received =
+                bounded("a receive", want.wait + RECEIVE_GRACE, reader.receive(want)).await;
+            Done::Received(connection, id, received)
+        });
+    }
+
+    fn invoke(
+        &mut self,
+        id: ShardId,
+        batch: BatchId,
+        origin: Origin,
+        records: Records,
+        window: Option<WindowPart>,
+    ) {
+        let Some(shard) = self.shards.get(id) else { return };
+        let elements = match origin {
+            Origin::Source => shard.records(&records).into_iter().map(element).collect::<Vec<_>>(),
+            Origin::Park(_) => shard
+                .parked_records(&records)
+                .into_iter()
+                .map(|parked| parked.event.clone())
+                .collect(),
+        };
+        debug_assert_eq!(
+            elements.len() as u64,
+            records.count(),
+            "the engine holds what is not here"
+        );
+        let members = window.map(|part| WindowMembers {
+            part,
+            state: if part.has_state { shard.window_state.clone() } else { Bytes::new() },
+            shard: shard.name.to_string(),
+            source: self.plan.source_arn.clone(),
+        });
+        let (envelope, invoker) = (shard.envelope.clone(), self.invoker.clone());
+        self.sent.insert(batch, Sent { origin, records });
+        self.units.spawn(async move {
+            let payload = event(&envelope, &elements, members.as_ref());
+            drop(elements);
+            Done::Answered(id, batch, invoker.invoke(payload).await)
+        });
+    }
+
+    fn settle(&mut self, id: ShardId, ticket: Ticket, verdicts: &[(Span, EngineVerdict)]) {
+        let Some(shard) = self.shards.get(id) else { return };
+        let mut settled = Vec::new();
+        for (span, verdict) in verdicts {
+            let verdict = told(*verdict);
+            let records = span.iter().filter_map(|sequence| shard.at(sequence));
+            settled.extend(
+                records.map(|record| Settled { position: record.position.clone(), verdict }),
+            );
+        }
+        let reader = Arc::clone(&shard.reader);
+        self.units.spawn(async move {
+            Done::Settled(
+                id,
+                ticket,
+                bounded("settling", SETTLE_WAIT, reader.settle(settled)).await,
+            )
+        });
+    }
+
+    fn store_checkpoint(
+        &mut self,
+        id: ShardId,
+        ticket: Ticket,
+        through: Option<Sequence>,
+        window: Option<WindowMark>,
+    ) {
+        let Some(shard) = self.shards.get_mut(id) else { return };
+        let position =
+            through.and_then(|through| shard.at(through)).map(|record| record.position.clone());
+        if let Some(position) = &position {
+            shard.settled = Some(position.as_str().into());
+        }
+        match (self.connector.descriptor().settling, position) {
+            (Settling::LowWater(Keeper::Source), Some(position)) => {
+                let reader = Arc::clone(&shard.reader);
+                self.units.spawn(async move {
+                    Done::Committed(
+                        id,
+                        ticket,
+                        bounded("a commit", SETTLE_WAIT, reader.commit(position)).await,
+                    )
+                });
+            }
+            (_, position) => {
+                if let Some(position) = position {
+                    self.places.insert(shard.name.clone(), Place::After(position));
+                }
+                let kept = checkpoint(shard, self.places.get(&shard.name), window);
+                let report = self.checkpoint_report(kept);
+                let reports = self.reports.clone();
+                self.units
+                    .spawn(async move { Done::Kept(id, ticket, reports.checkpoint(report).await) });
+            }
+        }
+    }
+
+    fn finish(&mut self, id: ShardId) {
+        let Some(shard) = self.shards.get(id) else { return };
+        let kept = ShardCheckpoint {
+            shard: shard.name.to_string(),
+            ended: true,
+            ..ShardCheckpoint::default()
+        };
+        let report = self.checkpoint_report(kept);
+        let reports = self.reports.clone();
+        self.units.spawn(async move { Done::Finished(id, reports.checkpoint(report).await) });
+    }
+
+    fn checkpoint_report(&self, checkpoint: ShardCheckpoint) -> CheckpointReport {
+        CheckpointReport {
+            mapping_id: self.plan.id.to_string(),
+            fence: self.plan.fence,
+            checkpoint: Some(checkpoint),
+            ..CheckpointReport::default()
+        }
+    }
+
+    fn deliver(&mut self, now: Millis, id: ShardId, ticket: Ticket, failure: &Failure) {
+        let Some(shard) = self.shards.get(id) else { return };
+        let parked;
+        let given_up: Vec<&Record> = match failure.origin {
+            Origin::Source => shard.records(&failure.records),
+            Origin::Park(_) => {
+                parked = shard
+                    .parked_records(&failure.records)
+                    .into_iter()
+                    .map(as_record)
+                    .collect::<Vec<_>>();
+                parked.iter().collect()
+            }
+        };
+        let response = failure
+            .batch
+            .and_then(|batch| self.responses.get(&batch))
+            .filter(|_| failure.had_response);
+        let about = About {
+            function_arn: &self.plan.function_arn,
+            response,
+            batch: match given_up.is_empty() {
+                // The final invocation of a tumbling window, which has no records of its own.
+                true => {
+                    ("WindowBatchInfo", json!({"shardId": shard.name.as_str(), "batchSize": 0}))
+                }
+                false => self.connector.batch_member(&shard.name, &given_up),
+            },
+            now_ms: now,
+        };
+        let report = FailureReport {
+            mapping_id: self.plan.id.to_string(),
+            fence: self.plan.fence,
+            record: failure_record(failure, about),
+            records: u32::try_from(failure.records.count()).unwrap_or(u32::MAX),
+            ..FailureReport::default()
+        };
+        let reports = self.reports.clone();
+        self.units.spawn(async move { Done::Delivered(id, ticket, reports.failure(report).await) });
+    }
+
+    fn park(
+        &mut self,
+        id: ShardId,
+        ticket: Ticket,
+        _key: Key,
+        records: &Records,
+        failed: Option<BatchId>,
+    ) {
+        let Some(shard) = self.shards.get(id) else { return };
+        let parked = shard.records(records);
+        let Some(first) = parked.first() else { return };
+        let error =
+            failed.and_then(|batch| self.responses.get(&batch)).map(crate::invoke::Response::error);
+        let report = ParkReport {
+            mapping_id: self.plan.id.to_string(),
+            fence: self.plan.fence,
+            shard: shard.name.to_string(),
+            key: parking_key(first),
+            error: error.unwrap_or_default(),
+            records: parked.into_iter().map(as_parked).collect(),
+            ..ParkReport::default()
+        };
+        let reports = self.reports.clone();
+        self.units.spawn(async move { Done::Parked(id, ticket, reports.park(report).await) });
+    }
+
+    fn unpark_settled(&mut self, id: ShardId, ticket: Ticket, key: Key, count: u64) {
+        let Some(shard) = self.shards.get(id) else { return };
+        let report = ParkReport {
+            mapping_id: self.plan.id.to_string(),
+            fence: self.plan.fence,
+            shard: shard.name.to_string(),
+            key: shard.parked_key(key),
+            settled: u32::try_from(count).unwrap_or(u32::MAX),
+            ..ParkReport::default()
+        };
+        let reports = self.reports.clone();
+        self.units.spawn(async move {
+            Done::UnparkSettled(id, ticket, key, count, reports.park(report).await)
+        });
+    }
+
+    /// Tells the broker that a key which was unparked has failed again.
+    pub(super) fn still_parked(&mut self, id: ShardId, key: Bytes) {
+        let Some(shard) = self.shards.get(id) else { return };
+        let report = ParkReport {
+            mapping_id: self.plan.id.to_string(),
+            fence: self.plan.fence,
+            shard: shard.name.to_string(),
+            key,
+            error: self.status.last_result().to_owned(),
+            ..ParkReport::default()
+        };
+        let reports = self.reports.clone();
+        self.units.spawn(async move { Done::StillParked(reports.park(report).await) });
+    }
+
+    /// Whether the broker took a report; a stale fence ends the mapping here.
+    pub(super) fn is_done(&mut self, answered: &Answered) -> bool {
+        match answered {
+            Answered::Done => true,
+            Answered::StaleFence => {
+                tracing::warn!(mapping = %self.plan.id, "somebody else holds this mapping; its work here ends");
+                self.fenced = true;
+                false
+            }
+            Answered::Failed(error) | Answered::Full(error) => {
+                self.status.trouble(error);
+                false
+            }
+            Answered::Lost => false,
+        }
+    }
+}
+
+fn element(record: &Record) -> Bytes {
+    match &record.content {
+        Content::Event(event) => event.clone(),
+        // The engine never sends one.
+        Content::TooLarge(_) => Bytes::from_static(b"null"),
+    }
+}
+
+/// What the broker keeps of a shard: its place as it is, and the window with the state of its last answer.
+fn checkpoint(shard: &Shard, place: Option<&Place>, window: Option<WindowMark>) -> ShardCheckpoint {
+    let position = match place {
+        Some(Place::After(position)) => position.to_string(),
+        Some(Place::Ended) | None => String::new(),
+    };
+    let state = window.filter(|window| window.has_state).map(|_| shard.window_state.clone());
+    ShardCheckpoint {
+        shard: shard.name.to_string(),
+        position,
+        ended: false,
+        window_state: state.unwrap_or_default(),
+        window_start_ms: window
+            .and_then(|window| i64::try_from(window.start_ms).ok())
+            .unwrap_or_default(),
+    }
+}
+
+/// What a verdict of the engine is to a source.
+const fn told(verdict: EngineVerdict) -> Verdict {
+    match verdict {
+        // What was set aside is at the broker; what was filtered out is over (LS 4.4).
+        EngineVerdict::Done | EngineVerdict::Filtered | EngineVerdict::Parked => Verdict::Done,
+        EngineVerdict::Rejected => Verdict::Rejected,
+        EngineVerdict::Failed => Verdict::Failed,
+        EngineVerdict::Released => Verdict::Released,
+        EngineVerdict::Held => Verdict::Held,
+    }
+}
+
+fn as_parked(record: &Record) -> ParkedRecord {
+    ParkedRecord {
+        identifier: record.identifier.to_string(),
+        position: record.position.to_string(),
+        arrived_at_ms: record.arrived_at_ms.unwrap_or_default(),
+        event: element(record),
+    }
+}
+
+fn as_record(parked: &ParkedRecord) -> Record {
+    Record {
+        position: crate::Position::new(&parked.position),
+        identifier: parked.identifier.as_str().into(),
+        arrived_at_ms: Some(parked.arrived_at_ms),
+        key: None,
+        body: Bytes::new(),
+        content: Content::Event(parked.event.clone()),
+    }
+}
