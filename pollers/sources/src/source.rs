@@ -65,6 +65,8 @@ pub enum Change {
         /// Dropped when the shard is free.
         released: tokio::sync::oneshot::Sender<()>,
     },
+    /// The source has no such shard any more, and will never have it again: its place need not be kept.
+    Forgotten(ShardName),
     /// Something people should know.
     Notice(Notice),
 }

@@ -7,7 +7,7 @@ use super::effect::{MappingEffect, MappingFact, ReportOutcome};
 use super::input::{CheckpointReport, Under};
 use super::lease::PollerId;
 use super::mapping::Kept;
-use super::record::{Checkpoint, CheckpointRecord, MappingMutation, MappingRecord, Put};
+use super::record::{Checkpoint, CheckpointRecord, MappingMutation, MappingRecord, Put, Row};
 use super::registry::{Out, Pending, Registry};
 use super::status::{Counts, Status};
 
@@ -39,6 +39,13 @@ impl Registry {
         let CheckpointReport { ticket, shard, checkpoint } = report;
         let Some(number) = self.fenced(under, ticket, out) else { return };
         let poller = under.poller;
+        let Some(checkpoint) = checkpoint else {
+            return self.forget(number, poller, ticket, &shard, out);
+        };
+        if self.is_going(number, &shard) {
+            let error = "The shard's checkpoint is being forgotten; report it again.";
+            return answer(poller, ticket, ReportOutcome::Failed, error, out);
+        }
         let Some((record, bytes_before)) = self.keep(number, shard, checkpoint) else {
             let error = "The mapping has as many checkpoints, or bytes of them, as it may have.";
             return answer(poller, ticket, ReportOutcome::Full, error, out);
@@ -58,6 +65,65 @@ impl Registry {
         self.persist(MappingMutation::put(Put::Checkpoint(record)), then, out);
     }
 
+    /// Takes the row of a shard away that the source does not have any more: sources that split their shards would fill the room for
+    /// checkpoints in the end, and then nothing could be settled.
+    fn forget(&mut self, number: u64, poller: PollerId, ticket: u64, shard: &str, out: Out<'_>) {
+        let Some(mapping) = self.mappings.get_mut(&number) else { return };
+        let known = mapping.checkpoints.get_key_value(shard).map(|(name, _)| Arc::clone(name));
+        let Some(shard) = known else {
+            return answer(poller, ticket, ReportOutcome::Done, "", out);
+        };
+        let Some(kept) = mapping.checkpoints.get_mut(&shard) else { return };
+        if kept.going || kept.checkpoint.is_none() {
+            let error = "The shard's checkpoint is being written; report it again.";
+            return answer(poller, ticket, ReportOutcome::Failed, error, out);
+        }
+        kept.going = true;
+        mapping.writing += 1;
+        let deletes = vec![Row::Checkpoint(kept.number)];
+        let mutation = MappingMutation { puts: Vec::new(), deletes };
+        let then = Pending::Forget { mapping: number, poller, ticket, shard };
+        self.persist(mutation, then, out);
+    }
+
+    fn is_going(&self, number: u64, shard: &str) -> bool {
+        let mapping = self.mappings.get(&number);
+        mapping.and_then(|mapping| mapping.checkpoints.get(shard)).is_some_and(|kept| kept.going)
+    }
+
+    pub(super) fn forgotten(
+        &mut self,
+        number: u64,
+        poller: PollerId,
+        ticket: u64,
+        shard: &str,
+        out: Out<'_>,
+    ) {
+        if let Some(mapping) = self.mappings.get_mut(&number)
+            && let Some(kept) = mapping.checkpoints.remove(shard)
+        {
+            mapping.checkpoint_bytes -= kept.bytes;
+        }
+        answer(poller, ticket, ReportOutcome::Done, "", out);
+        self.write_ended(number, out);
+    }
+
+    pub(super) fn forget_refused(
+        &mut self,
+        number: u64,
+        poller: PollerId,
+        ticket: u64,
+        shard: &str,
+        out: Out<'_>,
+    ) {
+        let mapping = self.mappings.get_mut(&number);
+        if let Some(kept) = mapping.and_then(|mapping| mapping.checkpoints.get_mut(shard)) {
+            kept.going = false;
+        }
+        answer(poller, ticket, ReportOutcome::Failed, NO_ROOM_ON_DISK, out);
+        self.write_ended(number, out);
+    }
+
     /// Makes room for a checkpoint that is about to be written; with the bytes that its shard took before.
     pub(super) fn keep(
         &mut self,
@@ -69,6 +135,10 @@ impl Registry {
         let mapping = self.mappings.get_mut(&number)?;
         let bytes = checkpoint.bytes(&shard);
         let known = mapping.checkpoints.get_key_value(&*shard);
+        // Its row goes, and the new one would go with it.
+        if known.is_some_and(|(_, kept)| kept.going) {
+            return None;
+        }
         let before = known.map_or(0, |(_, kept)| kept.bytes);
         let total = mapping.checkpoint_bytes - before + bytes;
         if total > limits.checkpoint_bytes_max
@@ -82,7 +152,7 @@ impl Registry {
         let kept = mapping.checkpoints.entry(Arc::clone(&shard)).or_insert_with(|| {
             let number = *next;
             *next += 1;
-            Kept { number, checkpoint: None, bytes: 0 }
+            Kept { number, checkpoint: None, bytes: 0, going: false }
         });
         kept.bytes = bytes;
         let record = CheckpointRecord { number: kept.number, mapping: number, shard, checkpoint };

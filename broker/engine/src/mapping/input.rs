@@ -183,8 +183,8 @@ pub struct CheckpointReport {
     pub ticket: u64,
     /// The shard.
     pub shard: Box<str>,
-    /// How far.
-    pub checkpoint: Checkpoint,
+    /// How far. `None`: the source has no such shard any more, and it need not be remembered.
+    pub checkpoint: Option<Checkpoint>,
 }
 
 /// Records that are set aside behind their key, or were settled after all.

@@ -153,6 +153,8 @@ pub(super) struct Kept {
     pub(super) checkpoint: Option<Checkpoint>,
     /// Of the newest one, that under way included.
     pub(super) bytes: u64,
+    /// Its row is being taken away.
+    pub(super) going: bool,
 }
 
 impl Mapping {

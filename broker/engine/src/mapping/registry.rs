@@ -111,6 +111,12 @@ pub(super) enum Pending {
         /// What was kept of the shard before, in bytes; comes back if the write is refused.
         bytes_before: u64,
     },
+    Forget {
+        mapping: u64,
+        poller: PollerId,
+        ticket: u64,
+        shard: Arc<str>,
+    },
     Park(Box<super::parked::Parking>),
     Settle(Box<Settle>),
     Sought(Box<Seek>),
@@ -271,6 +277,9 @@ impl Registry {
                 Pending::Checkpoint { mapping, poller, ticket, shard, checkpoint, .. } => {
                     self.checkpoint_written(mapping, poller, ticket, &shard, checkpoint, out);
                 }
+                Pending::Forget { mapping, poller, ticket, shard } => {
+                    self.forgotten(mapping, poller, ticket, &shard, out);
+                }
                 Pending::Park(parking) => self.parked(*parking, out),
                 Pending::Settle(settle) => self.settled(*settle, out),
                 Pending::Sought(seek) => self.sought(*seek, out),
@@ -289,6 +298,9 @@ impl Registry {
             Pending::Change(change) => self.change_refused(*change, out),
             Pending::Checkpoint { mapping, poller, ticket, shard, bytes_before, .. } => {
                 self.checkpoint_refused(mapping, poller, ticket, &shard, bytes_before, out);
+            }
+            Pending::Forget { mapping, poller, ticket, shard } => {
+                self.forget_refused(mapping, poller, ticket, &shard, out);
             }
             Pending::Park(parking) => self.park_refused(*parking, out),
             Pending::Settle(settle) => self.settle_refused(*settle, out),

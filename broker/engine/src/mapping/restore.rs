@@ -45,7 +45,9 @@ impl Registry {
         self.next_checkpoint = self.next_checkpoint.max(number + 1);
         let bytes = checkpoint.bytes(&shard);
         mapping.checkpoint_bytes += bytes;
-        mapping.checkpoints.insert(shard, Kept { number, checkpoint: Some(checkpoint), bytes });
+        mapping
+            .checkpoints
+            .insert(shard, Kept { number, checkpoint: Some(checkpoint), bytes, going: false });
         Ok(())
     }
 

@@ -87,6 +87,7 @@ pub(crate) fn shard_checkpoint(shard: &str, checkpoint: &Checkpoint) -> v1::Shar
         ended: checkpoint.ended,
         window_state: window.map(|window| window.state.to_vec().into()).unwrap_or_default(),
         window_start_ms: window.map_or(0, |window| window.start_ms),
+        forgotten: false,
     }
 }
 

@@ -84,7 +84,7 @@ pub(super) fn read(
         let under = under(poller, &report.mapping_id, report.fence)?;
         let kept = report.checkpoint.unwrap_or_default();
         reports.push(weight(kept.position.len() + kept.window_state.len()));
-        let (shard, checkpoint) = checkpoint(kept)?;
+        let (shard, checkpoint) = reported(kept)?;
         let report = CheckpointReport { ticket: report.ticket, shard, checkpoint };
         read.checkpoints.push((under, report));
     }
@@ -148,6 +148,15 @@ fn shard_name(shard: String) -> Result<Box<str>, Refusal> {
         return Err(invalid(format!("A shard's name has more than {SHARD_BYTES_MAX} bytes.")));
     }
     Ok(shard.into())
+}
+
+/// Of a report, in which a shard may be forgotten.
+fn reported(kept: v1::ShardCheckpoint) -> Result<(Box<str>, Option<Checkpoint>), Refusal> {
+    if kept.forgotten {
+        return Ok((shard_name(kept.shard)?, None));
+    }
+    let (shard, checkpoint) = checkpoint(kept)?;
+    Ok((shard, Some(checkpoint)))
 }
 
 fn checkpoint(kept: v1::ShardCheckpoint) -> Result<(Box<str>, Checkpoint), Refusal> {

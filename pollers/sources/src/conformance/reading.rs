@@ -65,7 +65,7 @@ impl Reading {
             match change.expect("the source works") {
                 Change::Opened(opened) => drop(self.shards.insert(opened.shard.clone(), opened)),
                 Change::Revoked { shard, .. } => drop(self.shards.remove(&shard)),
-                Change::Notice(_) => {}
+                Change::Forgotten(_) | Change::Notice(_) => {}
             }
             wait = MORE_SHARDS;
         }

@@ -18,7 +18,7 @@ use super::units::{CONNECT_WAIT, Done, RECEIVE_GRACE, SETTLE_WAIT, bounded};
 use super::{Runner, Sent};
 use crate::reports::Answered;
 use crate::source::{
-    Content, Place, Places, Record, SeekTo, Settled, Sought, Target, Verdict, Want,
+    Content, Place, Places, Record, SeekTo, Settled, ShardName, Sought, Target, Verdict, Want,
 };
 use crate::{Keeper, Settling};
 
@@ -244,6 +244,19 @@ impl Runner {
         self.units.spawn(async move { Done::Finished(id, reports.checkpoint(report).await) });
     }
 
+    /// A shard that the source does not have any more: the broker need not know how far it was read.
+    pub(super) fn forget(&mut self, name: &ShardName) {
+        self.places.remove(name);
+        let gone = ShardCheckpoint {
+            shard: name.to_string(),
+            forgotten: true,
+            ..ShardCheckpoint::default()
+        };
+        let report = self.checkpoint_report(gone);
+        let reports = self.reports.clone();
+        self.units.spawn(async move { Done::Forgotten(reports.checkpoint(report).await) });
+    }
+
     fn checkpoint_report(&self, checkpoint: ShardCheckpoint) -> CheckpointReport {
         CheckpointReport {
             mapping_id: self.plan.id.to_string(),
@@ -388,6 +401,7 @@ fn checkpoint(shard: &Shard, place: Option<&Place>, window: Option<WindowMark>) 
         shard: shard.name.to_string(),
         position,
         ended: false,
+        forgotten: false,
         window_state: state.unwrap_or_default(),
         window_start_ms: window
             .and_then(|window| i64::try_from(window.start_ms).ok())

@@ -57,6 +57,8 @@ impl Runner {
                 self.checkpoint_ended(shard, ticket, done);
             }
             Done::Finished(shard, answered) => self.finished(shard, &answered),
+            // What the broker did not forget now it will be asked to forget by the next connection.
+            Done::Forgotten(answered) => drop(self.is_done(&answered)),
             Done::Delivered(shard, ticket, answered) => self.delivered(shard, ticket, &answered),
             Done::Parked(shard, ticket, answered) => self.parked(shard, ticket, &answered),
             Done::StillParked(answered) => {
@@ -143,6 +145,7 @@ impl Runner {
         match change {
             Ok(Change::Opened(opened)) => self.opened(opened),
             Ok(Change::Revoked { shard, released }) => self.revoked(&shard, released),
+            Ok(Change::Forgotten(shard)) => self.forget(&shard),
             Ok(Change::Notice(notice)) => self.notice(&notice),
             Err(error) => return self.lost(&error),
         }

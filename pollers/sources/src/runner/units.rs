@@ -44,6 +44,7 @@ pub(super) enum Done {
     /// A checkpoint at the broker.
     Kept(ShardId, Ticket, Answered),
     Finished(ShardId, Answered),
+    Forgotten(Answered),
     Delivered(ShardId, Ticket, Answered),
     Parked(ShardId, Ticket, Answered),
     StillParked(Answered),

@@ -43,6 +43,7 @@ impl Hand {
         loop {
             match source.next_change().await? {
                 Change::Notice(notice) => notices.push(notice),
+                Change::Forgotten(_) => {}
                 Change::Opened(opened) => return Ok(Self { source, opened, notices }),
                 other @ Change::Revoked { .. } => panic!("{other:?}"),
             }

@@ -281,7 +281,14 @@ impl House {
     }
 
     pub(super) fn checkpoint(&mut self, under: Under, shard: &str, checkpoint: Checkpoint) {
+        let checkpoint = Some(checkpoint);
         let report = CheckpointReport { ticket: 1, shard: shard.into(), checkpoint };
+        self.step(MappingInput::Checkpoint { under, report });
+    }
+
+    /// The source has no such shard any more.
+    pub(super) fn forget(&mut self, under: Under, shard: &str) {
+        let report = CheckpointReport { ticket: 1, shard: shard.into(), checkpoint: None };
         self.step(MappingInput::Checkpoint { under, report });
     }
 

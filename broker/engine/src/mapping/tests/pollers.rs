@@ -171,6 +171,39 @@ fn checkpoints_have_bounds_and_a_refused_one_leaves_the_old() {
     assert_eq!(kept[0].1.position.as_ref(), "1");
 }
 
+/// A source that splits its shards for ever has room for ever.
+#[test]
+fn a_shard_that_is_gone_makes_room() {
+    let mut house = House::new();
+    house.create(1, "k");
+    house.join(1, &["k"], 10);
+    let under = house.under(1, 1);
+    for shard in ["a", "b", "c", "d"] {
+        house.checkpoint(under, shard, at("1"));
+    }
+    house.forget(under, "nobody");
+    house.outcomes();
+    house.quick = false;
+    house.forget(under, "a");
+    house.checkpoint(under, "a", at("2"));
+    house.forget(under, "a");
+    assert_eq!(house.outcomes(), [ReportOutcome::Failed; 2], "not while it goes");
+    house.refuse();
+    assert_eq!(house.outcomes(), [ReportOutcome::Failed]);
+    house.forget(under, "a");
+    house.checkpoint(under, "e", at("1"));
+    assert_eq!(house.outcomes(), [ReportOutcome::Full], "not before it is durable");
+    house.write();
+    assert_eq!(house.outcomes(), [ReportOutcome::Done]);
+    house.quick = true;
+    house.checkpoint(under, "e", at("1"));
+    assert_eq!(house.outcomes(), [ReportOutcome::Done]);
+    house.restart();
+    let kept: Vec<_> =
+        house.registry.checkpoints(MappingId(1)).map(|(shard, _)| shard.to_string()).collect();
+    assert_eq!(kept, ["b", "c", "d", "e"]);
+}
+
 #[test]
 fn counts_are_written_now_and_then() {
     let mut house = House::new();
@@ -267,7 +300,7 @@ fn what_is_reported_of_nothing_is_refused() {
     let mut house = House::new();
     house.join(1, &["k"], 10);
     let under = Under { poller: PollerId(1), mapping: MappingId(99), fence: 1 };
-    let report = CheckpointReport { ticket: 1, shard: "s".into(), checkpoint: at("1") };
+    let report = CheckpointReport { ticket: 1, shard: "s".into(), checkpoint: Some(at("1")) };
     house.step(MappingInput::Checkpoint { under, report });
     house.step(MappingInput::Failure { under, ticket: 2 });
     assert_eq!(house.outcomes(), [ReportOutcome::StaleFence; 2]);

@@ -177,8 +177,11 @@ impl Run {
         self.next_ticket += 1;
         let ticket = 100 + self.next_ticket;
         self.reported.insert(ticket, (under.mapping, ticket));
-        let report =
-            CheckpointReport { ticket, shard: "s".into(), checkpoint: at(&ticket.to_string()) };
+        let report = CheckpointReport {
+            ticket,
+            shard: "s".into(),
+            checkpoint: Some(at(&ticket.to_string())),
+        };
         self.house.step(MappingInput::Checkpoint { under, report });
     }
 

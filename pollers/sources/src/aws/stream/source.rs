@@ -126,7 +126,9 @@ impl<A: Api> StreamSource<A> {
         };
         self.list_next_ms.store(self.clock.now_ms() + LIST_EVERY_MS, Ordering::Relaxed);
         if let Some(listed) = listed {
-            self.shards.topology().list(listed);
+            let mut topology = self.shards.topology();
+            topology.list(listed);
+            self.ready().extend(topology.take_forgotten().into_iter().map(Change::Forgotten));
         }
         Ok(())
     }

@@ -62,6 +62,34 @@ fn children_open_after_all_of_their_parents() {
     assert_eq!(finish(&mut topology, "1"), ["3 trim-horizon"]);
 }
 
+/// A parent's place says that its child goes on where it ended; so it stays as long as the child is there.
+#[test]
+fn what_is_gone_with_all_that_comes_from_it_is_forgotten() {
+    let mut topology = Topology::new(Begin::Latest, places(&[("0", None), ("1", Some("4"))]));
+    topology.list(lineage());
+    assert_eq!(opens(&mut topology), ["1 4", "2 trim-horizon"]);
+    for shard in ["1", "2"] {
+        finish(&mut topology, shard);
+    }
+    let later = |shards: &[&str]| {
+        let of = |one: &Listed| shards.contains(&one.shard.as_str());
+        lineage().into_iter().filter(of).collect::<Vec<_>>()
+    };
+    // 1 and 2 are trimmed, and 3 comes from them.
+    for _ in 0..3 {
+        topology.list(later(&["3"]));
+    }
+    assert_eq!(topology.take_forgotten(), [ShardName::new("0")]);
+    topology.list(Vec::new());
+    assert_eq!(topology.take_forgotten(), [], "one list may be wrong");
+    topology.list(later(&["3"]));
+    topology.list(Vec::new());
+    assert_eq!(topology.take_forgotten(), []);
+    topology.list(Vec::new());
+    assert_eq!(topology.take_forgotten(), ["1", "2"].map(ShardName::new), "3 is open");
+    assert_eq!(topology.take_forgotten(), []);
+}
+
 #[test]
 fn places_decide_what_is_over_and_where_the_rest_goes_on() {
     let cases: [(Kept<'_>, &[&str]); 4] = [

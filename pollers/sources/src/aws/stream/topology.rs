@@ -5,7 +5,7 @@
 //!    '------(it was closed before reading began)--> Finished
 //! ```
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Cursor, Listed};
 use crate::{Notice, Place, Places, ShardName, SourceError};
@@ -27,6 +27,9 @@ pub(crate) struct Topology {
     begin: Begin,
     places: Places,
     shards: BTreeMap<ShardName, Shard>,
+    /// Shards with a place that were not in the last list, and that nothing in it comes from.
+    missing: BTreeSet<ShardName>,
+    forgotten: Vec<ShardName>,
 }
 
 #[derive(Debug)]
@@ -47,11 +50,13 @@ enum State {
 
 impl Topology {
     pub(crate) fn new(begin: Begin, places: Places) -> Self {
-        Self { begin, places, shards: BTreeMap::new() }
+        let (missing, forgotten) = (BTreeSet::new(), Vec::new());
+        Self { begin, places, shards: BTreeMap::new(), missing, forgotten }
     }
 
     /// All shards that the stream has now. Those that are known keep their state.
     pub(crate) fn list(&mut self, listed: Vec<Listed>) {
+        self.forget(&listed);
         let mut closed = Vec::new();
         for Listed { shard, parents, closed: is_closed } in listed {
             if self.shards.contains_key(&shard) {
@@ -72,6 +77,29 @@ impl Topology {
                 }
             }
         }
+    }
+
+    /// A place is needed as long as its shard or a child of it is there: the child begins where its parent ended. A shard must be missing
+    /// twice, because a list may be older than the one before it.
+    fn forget(&mut self, listed: &[Listed]) {
+        let needed: BTreeSet<&ShardName> =
+            listed.iter().flat_map(|one| one.parents.iter().chain([&one.shard])).collect();
+        let is_open = |shard: &ShardName| {
+            self.shards.get(shard).is_some_and(|known| known.state == State::Opened)
+        };
+        let missing = self.places.keys().filter(|shard| !needed.contains(shard) && !is_open(shard));
+        let missing: BTreeSet<_> = missing.cloned().collect();
+        for shard in missing.intersection(&self.missing) {
+            self.places.remove(shard);
+            self.shards.remove(shard);
+            self.forgotten.push(shard.clone());
+        }
+        self.missing = missing;
+    }
+
+    /// Shards that are gone for ever, each once.
+    pub(crate) fn take_forgotten(&mut self) -> Vec<ShardName> {
+        std::mem::take(&mut self.forgotten)
     }
 
     /// A shard that may be read now and was not given before.
@@ -98,6 +126,7 @@ impl Topology {
 
     /// The shard has ended and everything in it is settled.
     pub(crate) fn finish(&mut self, shard: &ShardName) {
+        self.places.insert(shard.clone(), Place::Ended);
         if let Some(shard) = self.shards.get_mut(shard) {
             shard.state = State::Finished { read: true };
         }

@@ -102,6 +102,7 @@ impl Reading {
             }
             Change::Revoked { shard, .. } => panic!("{shard} was revoked"),
             Change::Notice(notice) => self.notices.push(notice),
+            Change::Forgotten(_) => {}
         }
     }
 

@@ -49,6 +49,7 @@ impl Poller {
                 self.revoked.insert(shard, released);
             }
             Change::Notice(notice) => self.notices.push(notice),
+            Change::Forgotten(_) => {}
         }
     }
 
