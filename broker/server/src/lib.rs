@@ -33,4 +33,6 @@ mod store;
 pub use trine_proto as proto;
 
 pub use broker::{Broker, Drained, StartError, StopReason};
-pub use options::{BrokerOptions, DestinationPolicy, Limits, NatsCredential, StoreOption, Timing};
+pub use options::{
+    BrokerOptions, DestinationPolicy, Limits, MappingBounds, NatsCredential, StoreOption, Timing,
+};

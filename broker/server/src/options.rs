@@ -25,6 +25,8 @@ pub struct BrokerOptions {
     pub threads: u32,
     /// Bounds on what is accepted and kept.
     pub limits: Limits,
+    /// Bounds on mappings and pollers.
+    pub mappings: MappingBounds,
     /// Waits and intervals.
     pub timing: Timing,
     /// What destinations may reach.
@@ -68,6 +70,21 @@ pub struct Limits {
     pub connections_max: u32,
     /// Payload bytes of waiting events that are kept in memory, beside the store. Default 64 MiB.
     pub payload_cache_bytes_max: u64,
+}
+
+/// Bounds on mappings. What a poller reports beyond one is refused, and its shard waits.
+#[derive(Debug, Clone)]
+pub struct MappingBounds {
+    /// Mappings, at most. Default 10 000.
+    pub mappings_max: u32,
+    /// Connected pollers, at most. Default 1000.
+    pub pollers_max: u32,
+    /// Shards of a mapping with a checkpoint at the broker, at most. Default 10 000.
+    pub checkpoints_max: u32,
+    /// Parked records of a mapping, at most; the shard stops at the next that is to be parked. Default 100 000.
+    pub parked_records_max: u64,
+    /// Bytes of those, at most. Default 256 MiB.
+    pub parked_bytes_max: u64,
 }
 
 /// Waits and intervals.
@@ -122,9 +139,28 @@ impl BrokerOptions {
     /// A poller that is asked for a mapping has as long as running attempts have at a shutdown.
     pub(crate) fn mapping_limits(&self) -> MappingLimits {
         let drain = self.timing.drain.as_millis();
+        let bounds = &self.mappings;
         MappingLimits {
+            mappings_max: bounds.mappings_max,
+            pollers_max: bounds.pollers_max,
+            checkpoints_max: usize::try_from(bounds.checkpoints_max).unwrap_or(usize::MAX),
+            parked_records_max: bounds.parked_records_max,
+            parked_bytes_max: bounds.parked_bytes_max,
             drain_ms: u64::try_from(drain).unwrap_or(u64::MAX),
             ..MappingLimits::default()
+        }
+    }
+}
+
+impl Default for MappingBounds {
+    fn default() -> Self {
+        let limits = MappingLimits::default();
+        Self {
+            mappings_max: limits.mappings_max,
+            pollers_max: limits.pollers_max,
+            checkpoints_max: u32::try_from(limits.checkpoints_max).unwrap_or(u32::MAX),
+            parked_records_max: limits.parked_records_max,
+            parked_bytes_max: limits.parked_bytes_max,
         }
     }
 }
@@ -137,6 +173,7 @@ impl Default for BrokerOptions {
             virtual_time: false,
             threads: 0,
             limits: Limits::default(),
+            mappings: MappingBounds::default(),
             timing: Timing::default(),
             destinations: DestinationPolicy::default(),
             configuration: Vec::new(),

@@ -61,11 +61,12 @@ pub(crate) fn from_registry(refusal: MappingRefusal, subject: &str) -> Refusal {
         ),
         MappingRefusal::TooMany => say(
             R::Overloaded,
-            "The broker holds as many mappings as it may (mappings_max); delete some.".to_owned(),
+            "The broker holds as many mappings as it may (limits.mappings_max); delete some."
+                .to_owned(),
         ),
         MappingRefusal::TooManyPollers => later(
             R::Overloaded,
-            "As many pollers are connected as may be (pollers_max); stop some.".to_owned(),
+            "As many pollers are connected as may be (limits.pollers_max); stop some.".to_owned(),
             5_000,
         ),
         MappingRefusal::NoPoller => later(

@@ -338,6 +338,7 @@ impl fmt::Debug for Change {
             Self::Revoked { shard, .. } => {
                 f.debug_struct("Revoked").field("shard", shard).finish_non_exhaustive()
             }
+            Self::Forgotten(shard) => f.debug_tuple("Forgotten").field(shard).finish(),
             Self::Notice(notice) => f.debug_tuple("Notice").field(notice).finish(),
         }
     }

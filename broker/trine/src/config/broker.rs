@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use crate::config::resolver::Resolver;
 use crate::config::value::{Bytes, StoreKind};
-use trine_broker::{BrokerOptions, DestinationPolicy, Limits, NatsCredential, StoreOption, Timing};
+use trine_broker::{
+    BrokerOptions, DestinationPolicy, Limits, MappingBounds, NatsCredential, StoreOption, Timing,
+};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -23,6 +25,7 @@ pub(crate) fn resolve(resolver: &mut Resolver, data_dir: &Path) -> BrokerOptions
         // The thread of the shard serves connections too.
         threads: resolver.within("threads", cores(), 1..=256) - 1,
         limits: limits(resolver),
+        mappings: mappings(resolver),
         timing: timing(resolver),
         destinations: destinations(resolver, data_dir),
         store: match kind {
@@ -90,6 +93,28 @@ fn limits(resolver: &mut Resolver) -> Limits {
             default.history_age,
             Duration::ZERO..=365 * DAY,
         ),
+    }
+}
+
+fn mappings(resolver: &mut Resolver) -> MappingBounds {
+    let default = MappingBounds::default();
+    let mut count = |key, default, to| resolver.within(key, default, 1..=to);
+    let mappings_max = count("limits.mappings_max", default.mappings_max, 100_000);
+    let pollers_max = count("limits.pollers_max", default.pollers_max, 10_000);
+    let checkpoints_max = count("limits.checkpoints_max", default.checkpoints_max, 1_000_000);
+    let bytes = Bytes(0)..=Bytes(1 << 40);
+    MappingBounds {
+        mappings_max,
+        pollers_max,
+        checkpoints_max,
+        parked_records_max: resolver.within(
+            "limits.parked_records_max",
+            default.parked_records_max,
+            0..=100_000_000,
+        ),
+        parked_bytes_max: resolver
+            .within("limits.parked_bytes_max", Bytes(default.parked_bytes_max), bytes)
+            .0,
     }
 }
 
