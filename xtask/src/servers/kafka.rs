@@ -13,9 +13,13 @@ use crate::failure::{Failure, Outcome};
 use crate::process;
 use crate::tools::{self, Cache, Jars};
 
-/// Where the simple listener and the controller's listen.
+/// The address of the listener that wants a password: PLAIN, user `trine`, password `secret`.
+pub(super) const SASL: &str = "TRINE_KAFKA_SASL";
+
+/// Where the simple listener, the controller's, and the one that wants a password listen.
 const CLIENTS: usize = 0;
 const CONTROLLER: usize = 1;
+const GUARDED: usize = 2;
 /// Any will do: a cluster of one meets no other.
 const CLUSTER: &str = "AAAAAAAAAAAAAAAAAAAAAQ";
 /// What is the same everywhere. A broker that was killed is not let in again before its session has ended, so that is
@@ -25,6 +29,9 @@ process.roles=broker,controller
 node.id=1
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,GUARDED:SASL_PLAINTEXT
+listener.name.guarded.sasl.enabled.mechanisms=PLAIN
+listener.name.guarded.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required user_trine=\"secret\";
 auto.create.topics.enable=false
 group.initial.rebalance.delay.ms=0
 offsets.topic.replication.factor=1
@@ -57,7 +64,11 @@ pub(super) fn fetch(cache: &Cache, list: &Path) -> Outcome<Kafka> {
 
 impl Fetched for Kafka {
     fn ports(&self) -> usize {
-        2
+        3
+    }
+
+    fn further(&self, site: &Site) -> Vec<(&'static str, String)> {
+        vec![(SASL, site.address(GUARDED).to_string())]
     }
 
     fn prepare(&self, site: &Site) -> Outcome {
@@ -94,10 +105,14 @@ impl Fetched for Kafka {
 
 fn settings(site: &Site) -> String {
     let (clients, controller) = (site.address(CLIENTS), site.address(CONTROLLER));
+    let guarded = site.address(GUARDED);
     let mut settings = SETTINGS.to_owned();
     for (key, value) in [
-        ("listeners", format!("PLAINTEXT://{clients},CONTROLLER://{controller}")),
-        ("advertised.listeners", format!("PLAINTEXT://{clients}")),
+        (
+            "listeners",
+            format!("PLAINTEXT://{clients},GUARDED://{guarded},CONTROLLER://{controller}"),
+        ),
+        ("advertised.listeners", format!("PLAINTEXT://{clients},GUARDED://{guarded}")),
         ("controller.quorum.voters", format!("1@{controller}")),
         ("log.dirs", site.path("data").display().to_string()),
     ] {

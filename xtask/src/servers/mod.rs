@@ -65,7 +65,9 @@ fn up_one(repo: &Repo, product: Product) -> Outcome {
     let (version, address) = (server.version().to_owned(), server.address());
     println!("{name} {version} is up at {address}");
     // Kept before it is let go: what is not remembered must not go on running.
-    let known = Known { version, address, pids: server.pids() };
+    let further = server.further().into_iter();
+    let further = further.map(|(variable, value)| (variable.to_owned(), value)).collect();
+    let known = Known { version, address, further, pids: server.pids() };
     remembered.keep(&known)?;
     server.leave_running();
     drop(turn);
@@ -91,6 +93,9 @@ pub fn env(repo: &Repo) -> Outcome {
         let Some(known) = Remembered::at(repo, product).running() else { continue };
         if let Some(variable) = product.variable() {
             println!("export {variable}='{}'", known.address);
+        }
+        for (variable, value) in &known.further {
+            println!("export {variable}='{value}'");
         }
         tools.extend(product.tool());
     }

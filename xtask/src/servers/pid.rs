@@ -36,9 +36,27 @@ pub(super) fn end(pid: u32) -> Outcome {
     Ok(())
 }
 
-/// Kills every process of the group that `pid` leads.
+/// Kills every process of the group that `pid` leads, and waits until they are gone: until then they hold their ports. What cannot be
+/// killed is left after a while.
 pub(super) fn kill(pid: u32) {
     signal("KILL", &format!("-{pid}"));
+    let start = Instant::now();
+    while group_runs(pid) && start.elapsed() < GRACE {
+        thread::sleep(POLL);
+    }
+}
+
+/// Whether any process of the group runs. One that has ended and was not waited for does not.
+fn group_runs(group: u32) -> bool {
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let states = processes.filter_map(|entry| fs::read_to_string(entry.path().join("stat")).ok());
+    states.into_iter().any(|stat| {
+        // `pid (name) state parent group …`, and the name may hold anything.
+        let after = stat.rsplit_once(')').map_or("", |(_, after)| after);
+        let mut fields = after.split_whitespace();
+        let ended = matches!(fields.next(), Some("Z" | "X"));
+        !ended && fields.nth(1).and_then(|field| field.parse().ok()) == Some(group)
+    })
 }
 
 fn signal(name: &str, target: &str) {

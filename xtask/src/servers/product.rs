@@ -41,6 +41,11 @@ pub(super) trait Fetched: Debug + Send + Sync {
     /// Its processes in the order of their start; the last is the one that listens.
     fn commands(&self, site: &Site) -> Vec<Command>;
 
+    /// What tests find of it in their environment beside its address; each variable is in [`Product::FURTHER`].
+    fn further(&self, _: &Site) -> Vec<(&'static str, String)> {
+        Vec::new()
+    }
+
     /// Speaks its protocol, once. Answers with its version when it is ready for clients.
     fn greet(&self, address: SocketAddr) -> Outcome<String>;
 }
@@ -70,6 +75,9 @@ impl Product {
         Self::Kinesis,
         Self::DynamoDb,
     ];
+
+    /// Variables beside those of the addresses.
+    pub(super) const FURTHER: [&'static str; 2] = [kafka::SASL, redis::PROGRAM];
 
     pub fn name(self) -> &'static str {
         match self {

@@ -1,6 +1,7 @@
 //! Owns what is known, from one run to the next, of a server that `up` left running: its folder in the cache, and a file
 //! in it with its processes. Only what is remembered is ever ended.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
@@ -21,6 +22,8 @@ pub(super) struct Remembered {
 pub(super) struct Known {
     pub(super) version: String,
     pub(super) address: String,
+    /// Variables and values beside that of the address.
+    pub(super) further: BTreeMap<String, String>,
     pub(super) pids: Vec<u32>,
 }
 
@@ -71,7 +74,9 @@ impl Remembered {
 
 impl Known {
     fn text(&self) -> String {
-        json!({"version": self.version, "address": self.address, "pids": self.pids}).to_string()
+        let Self { version, address, further, pids } = self;
+        json!({"version": version, "address": address, "further": further, "pids": pids})
+            .to_string()
     }
 
     fn parse(text: &str) -> Option<Self> {
@@ -82,9 +87,14 @@ impl Known {
         Some(Self {
             version: text("version")?,
             address: text("address")?,
+            further: json["further"].as_object()?.iter().map(texts).collect::<Option<_>>()?,
             pids: pids.collect::<Option<_>>()?,
         })
     }
+}
+
+fn texts((name, value): (&String, &Value)) -> Option<(String, String)> {
+    Some((name.clone(), value.as_str()?.to_owned()))
 }
 
 #[cfg(test)]
@@ -93,7 +103,9 @@ mod tests {
 
     #[test]
     fn what_is_kept_is_known_again() {
-        let known = Known { version: "1".to_owned(), address: "a:1".to_owned(), pids: vec![7, 8] };
+        let further = BTreeMap::from([("MORE".to_owned(), "b:2".to_owned())]);
+        let (version, address) = ("1".to_owned(), "a:1".to_owned());
+        let known = Known { version, address, further, pids: vec![7, 8] };
         assert_eq!(Known::parse(&known.text()), Some(known));
         assert_eq!(Known::parse("{}"), None);
     }

@@ -74,6 +74,11 @@ impl Server {
         self.product.address(self.site.address(0))
     }
 
+    /// What tests find of it in their environment beside its address.
+    pub(super) fn further(&self) -> Vec<(&'static str, String)> {
+        self.fetched.further(&self.site)
+    }
+
     pub fn version(&self) -> &str {
         &self.version
     }
@@ -213,6 +218,19 @@ mod tests {
         (folder, server)
     }
 
+    /// What the shell has started, once there are so many.
+    fn inner(folder: &Path, count: usize) -> Vec<u32> {
+        let start = Instant::now();
+        while start.elapsed() < START_LIMIT {
+            let text = fs::read_to_string(folder.join("inner")).unwrap_or_default();
+            if text.matches('\n').count() == count {
+                return text.lines().map(|line| line.parse().unwrap()).collect();
+            }
+            thread::yield_now();
+        }
+        panic!("the shell has not started {count}");
+    }
+
     #[test]
     fn a_program_that_ends_at_once_is_reported() {
         let (folder, server) = start("ends", "exit 3");
@@ -227,15 +245,18 @@ mod tests {
             start("kill", "sleep 600 & echo $! >> \"$TRINE_SERVER_FOLDER/inner\"; wait");
         let mut server = server.unwrap();
         let address = server.address();
+        inner(&folder, 1);
         server.kill();
         assert!(server.pids().is_empty());
         server.restart().unwrap();
         assert_eq!(server.address(), address);
         let folder_of = folder.canonicalize().unwrap();
+        // Once the shell has done something, its environment is there; right after its start it may not be.
+        let inner = inner(&folder, 2);
         assert!(pid::runs_in(server.pids()[0], &folder_of));
         server.stop().unwrap();
-        for inner in fs::read_to_string(folder.join("inner")).unwrap().lines() {
-            assert!(!pid::runs_in(inner.parse().unwrap(), &folder_of), "{inner} still runs");
+        for inner in inner {
+            assert!(!pid::runs_in(inner, &folder_of), "{inner} still runs");
         }
         fs::remove_dir_all(folder).unwrap();
     }

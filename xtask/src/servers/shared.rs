@@ -57,13 +57,15 @@ impl Shared {
 
     /// Hands the addresses to `command`; the variable of a missing server is taken out, never inherited.
     pub fn hand_to(&self, command: &mut Command) {
-        for variable in Product::ALL.into_iter().filter_map(Product::variable) {
+        let addresses = Product::ALL.into_iter().filter_map(Product::variable);
+        for variable in addresses.chain(Product::FURTHER) {
             command.env_remove(variable);
         }
         for server in &self.up {
             if let Some(variable) = server.product().variable() {
                 command.env(variable, server.address());
             }
+            command.envs(server.further());
         }
     }
 }
