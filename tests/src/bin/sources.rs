@@ -7,8 +7,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
+use futures_util::future::join_all;
 use serde_json::Value;
-use trine_tests::sources::{Kind, Plan, run};
+use trine_tests::sources::{Kind, Plan, hold, run};
 
 /// Kill the broker and take the source away while records run through it.
 #[derive(Debug, Parser)]
@@ -29,6 +30,9 @@ struct Cli {
     /// Run the keys of a shard in parallel, where records have keys.
     #[arg(long)]
     lanes: bool,
+    /// Instead, let the records of kafka and sqs wait this many seconds for a function that has no concurrency.
+    #[arg(long, value_name = "SECONDS")]
+    held: Option<u64>,
     /// Write the figures there as a JSON array.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -38,6 +42,9 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let kinds = if cli.only.is_empty() { Kind::ALL.to_vec() } else { cli.only.clone() };
     let runtime = tokio::runtime::Runtime::new().expect("a runtime can be started");
+    if let Some(seconds) = cli.held {
+        return held(&runtime, &cli.only, seconds);
+    }
     let mut figures = Vec::new();
     let mut fine = true;
     for kind in kinds {
@@ -68,6 +75,26 @@ fn main() -> ExitCode {
     {
         eprintln!("sources: {}: {error}", file.display());
         return ExitCode::FAILURE;
+    }
+    if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// All of them at once: they only wait.
+fn held(runtime: &tokio::runtime::Runtime, only: &[Kind], seconds: u64) -> ExitCode {
+    let kinds = if only.is_empty() { &[Kind::Kafka, Kind::Sqs] } else { only };
+    let mut fine = true;
+    let all = runtime.block_on(join_all(kinds.iter().map(|kind| hold(*kind, seconds))));
+    for (kind, held) in kinds.iter().zip(all) {
+        match held {
+            Ok(held) => {
+                println!("{held}");
+                fine &= held.holds();
+            }
+            Err(error) => {
+                println!("FAIL {}: {error}", kind.name());
+                fine = false;
+            }
+        }
     }
     if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

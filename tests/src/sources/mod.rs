@@ -6,6 +6,7 @@ mod aws;
 mod dynamodb;
 mod field;
 mod file;
+mod held;
 mod kafka;
 mod kind;
 mod kinesis;
@@ -24,6 +25,7 @@ mod witness;
 
 pub use field::{Field, Order, Producer, Reading, Trouble};
 pub use file::FileField;
+pub use held::{Held, hold};
 pub use kafka::KafkaField;
 pub use kind::Kind;
 pub use ledger::Ledger;
