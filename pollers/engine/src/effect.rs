@@ -93,7 +93,8 @@ pub enum Effect {
         ticket: Ticket,
         /// Under which key.
         key: Key,
-        /// Which ones, in order; at most [`PARK_RECORDS_MAX`](crate::PARK_RECORDS_MAX).
+        /// Which ones, in order; at most [`PARK_RECORDS_MAX`](crate::PARK_RECORDS_MAX), and not many more bytes
+        /// than [`PARK_BYTES_MAX`](crate::PARK_BYTES_MAX).
         records: Records,
         /// The batch whose attempts are used up. `None`: the records only follow parked ones.
         failed: Option<BatchId>,

@@ -138,7 +138,8 @@ impl Batch {
         let low_water = self.is_low_water(rules);
         let (advanced, shrank) = (!done.is_empty() && low_water, !done.is_empty());
         outcome.done = done;
-        outcome.failed = Some((self.attempt, rest.len() as u64));
+        let failed = named.as_ref().map_or(rest.len(), HashSet::len);
+        outcome.failed = Some((self.attempt, failed as u64));
         if self.origin == Origin::Source && rules.retried_by == RetriedBy::Source {
             transition!("Running --given back--> Waiting");
             outcome.given_back = rest;
@@ -191,7 +192,12 @@ impl Batch {
         rules.settling == Settling::LowWater || self.origin != Origin::Source
     }
 
-    fn split(&mut self, now: Millis, mut first: Vec<Sequence>, rules: &Settings) -> (u64, u64) {
+    pub(crate) fn split(
+        &mut self,
+        now: Millis,
+        mut first: Vec<Sequence>,
+        rules: &Settings,
+    ) -> (u64, u64) {
         transition!("Running --split--> Waiting");
         let second = first.split_off(first.len().div_ceil(2));
         let sizes = (first.len() as u64, second.len() as u64);

@@ -74,8 +74,8 @@ pub use phase::Phase;
 pub use poll::Poll;
 pub use settings::{
     Exhausted, LOOKAHEAD_RECORDS_DEFAULT, LOOKAHEAD_RECORDS_MAX, MAXIMUM_CONCURRENCY_DEFAULT,
-    Order, PARK_RECORDS_MAX, Ramp, RetriedBy, Settings, Settling, UNPARK_RECORDS_MAX,
-    WINDOW_IDLE_MS, WINDOW_STATE_BYTES_MAX, WindowStart,
+    Order, PARK_BYTES_MAX, PARK_RECORDS_MAX, Ramp, RetriedBy, Settings, Settling,
+    UNPARK_RECORDS_MAX, WINDOW_IDLE_MS, WINDOW_STATE_BYTES_MAX, WindowStart,
 };
 /// What a mapping can read.
 pub use source_kind::SourceKind;

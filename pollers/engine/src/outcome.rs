@@ -141,7 +141,7 @@ impl Shard {
         let is_window_end = matches!(batch.kind, Kind::WindowEnd { .. });
         match (cx.settings.exhausted, batch.origin) {
             (Exhausted::ParkKey, Origin::Source) if !is_window_end => {
-                self.park_keys(batch, exhaustion);
+                self.park_keys(cx, batch, exhaustion);
             }
             (Exhausted::ParkKey, Origin::Park(key)) => {
                 batch.remove(|_| true);
@@ -170,14 +170,18 @@ impl Shard {
         }
     }
 
-    /// Parks the keys of the records that the function named, of all if it named none; the others are sent
-    /// again with all their retries.
-    fn park_keys(&mut self, batch: &mut Batch, exhaustion: Exhaustion) {
+    /// Parks the keys of the records that the function named; the others are sent again with all their retries. If it named none, and
+    /// there are several keys, the batch is halved instead: no key is parked for another's record.
+    fn park_keys(&mut self, cx: &mut Context<'_>, batch: &mut Batch, exhaustion: Exhaustion) {
         let Exhaustion { records, named, .. } = exhaustion;
         let key_of = |record: Sequence| self.ledger.slot(record).key;
         let failed =
             records.iter().filter(|r| named.as_ref().is_none_or(|named| named.contains(r)));
         let keys: BTreeSet<Key> = failed.map(|record| key_of(*record)).collect();
+        if named.is_none() && keys.len() > 1 {
+            let (first, second) = batch.split(cx.now, records, cx.settings);
+            return cx.fact(Fact::Split { shard: self.id, batch: batch.id, first, second });
+        }
         let (mut parked, others): (Vec<_>, Vec<_>) =
             records.into_iter().partition(|record| keys.contains(&key_of(*record)));
         parked.extend(batch.remove(|record| keys.contains(&key_of(record))));

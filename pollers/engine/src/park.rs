@@ -21,8 +21,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use crate::context::Numbers;
 use crate::ledger::{Ledger, List};
 use crate::{
-    Backoff, BatchId, BatchLimits, Key, Millis, PARK_RECORDS_MAX, RecordMeta, Records, Sequence,
-    Ticket, UNPARK_RECORDS_MAX,
+    Backoff, BatchId, BatchLimits, Key, Millis, PARK_BYTES_MAX, PARK_RECORDS_MAX, RecordMeta,
+    Records, Sequence, Ticket, UNPARK_RECORDS_MAX,
 };
 
 #[derive(Debug, Default)]
@@ -457,10 +457,12 @@ impl Park {
             }
         } else if self.list.count > 0 && !self.is_last_leg() {
             transition!("Following --park--> Telling");
-            let mut records = Vec::new();
+            let (mut records, mut bytes) = (Vec::new(), 0);
             while (records.len() as u64) < PARK_RECORDS_MAX
+                && bytes < PARK_BYTES_MAX
                 && let Some(record) = ledger.pop_front(&mut self.list)
             {
+                bytes += ledger.slot(record).bytes;
                 records.push(record);
             }
             let (ticket, failed) = (numbers.ticket(), self.failed.take());

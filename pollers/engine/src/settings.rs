@@ -15,6 +15,9 @@ pub const LOOKAHEAD_RECORDS_MAX: u32 = 100_000;
 /// Most records of one [`Effect::Park`](crate::Effect::Park).
 pub const PARK_RECORDS_MAX: u64 = 1_000;
 
+/// Their bytes, unless one record alone has more.
+pub const PARK_BYTES_MAX: u64 = 1 << 20;
+
 /// Most records of one key that may have come back from the park and not have ended.
 pub const UNPARK_RECORDS_MAX: u64 = 10_000;
 

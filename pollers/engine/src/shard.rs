@@ -353,6 +353,9 @@ impl Shard {
     fn store_checkpoint(&mut self, cx: &mut Context<'_>) {
         let changed = self.window.as_ref().is_some_and(Window::is_changed);
         let mark = self.ledger.mark();
+        if self.window.as_ref().is_some_and(Window::is_oversized) {
+            return;
+        }
         if self.is_per_record || !self.checkpoint.is_due(cx.now, mark, changed) {
             return;
         }

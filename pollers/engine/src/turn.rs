@@ -57,7 +57,7 @@ impl Shard {
 
     /// Starts the final invocation of a window whose time has come.
     fn conclude_window(&mut self, cx: &mut Context<'_>) -> bool {
-        if !self.batches.is_empty() {
+        if !self.batches.is_empty() || self.is_setting_aside() {
             return false;
         }
         let next = self.lanes.first().map(|first| self.ledger.slot(first).arrived_at);
@@ -72,8 +72,14 @@ impl Shard {
         true
     }
 
+    /// Records that were given up are on their way to where they go, and hold the mark. The state of a window must not run ahead of it:
+    /// who reads on from there would count twice.
+    fn is_setting_aside(&self) -> bool {
+        !self.failures.is_empty() || self.parks.is_parking()
+    }
+
     fn send_returned(&mut self, cx: &mut Context<'_>) -> bool {
-        if self.window.is_some() && !self.batches.is_empty() {
+        if self.window.is_some() && (!self.batches.is_empty() || self.is_setting_aside()) {
             return false;
         }
         let lanes = &mut self.lanes;
@@ -89,7 +95,7 @@ impl Shard {
 
     /// Sends a new batch, if one is due.
     fn cut(&mut self, cx: &mut Context<'_>) -> bool {
-        if self.window.is_some() && !self.batches.is_empty() {
+        if self.window.is_some() && (!self.batches.is_empty() || self.is_setting_aside()) {
             return false; // the final invocation of a window is in no lane, and goes first
         }
         let Some(first) = self.lanes.first() else { return false };

@@ -125,6 +125,16 @@ impl Window {
         Some(WindowPart { start_ms, end_ms, is_final, is_terminated_early, has_state })
     }
 
+    /// Its state is larger than a checkpoint takes: the final invocation comes next, and the checkpoint after that.
+    pub(crate) const fn is_oversized(&self) -> bool {
+        match self.state {
+            State::None => false,
+            State::Open { window, .. } | State::Closing { window, .. } => {
+                window.state_bytes > WINDOW_STATE_BYTES_MAX
+            }
+        }
+    }
+
     /// What a checkpoint says.
     pub(crate) const fn mark(&self) -> Option<WindowMark> {
         match self.state {

@@ -29,6 +29,7 @@ impl Clock {
 }
 
 /// The wall clock, milliseconds since the Unix epoch: for what people wrote down, not for waiting.
+#[cfg(feature = "activemq")]
 pub(crate) fn wall_ms() -> i64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)

@@ -16,7 +16,7 @@ use trine_proto::v1::{Assignment, Mapping, ParkedKeyState, ShardCheckpoint};
 
 use crate::adapters::connector;
 use crate::binding::{Binding, Secrets};
-use crate::clock::{salt, wall_ms};
+use crate::clock::salt;
 use crate::source::{Connect, Place, Places, Position, ShardName};
 use crate::{Descriptor, Keeper, Ordering, Redelivery, Settling, SourceError};
 
@@ -26,6 +26,13 @@ const ENVELOPE_BYTES: u64 = 4 * 1024;
 /// Longest wait before a function that could not be reached is tried again, in milliseconds. LS 3.1 goes up to five minutes; a poller
 /// that holds records looks more often, since a look costs one refused call.
 const NOT_REACHED_MS_MAX: u64 = 10_000;
+
+/// A starting position was checked against the broker's clock when it was set. This process's own may be behind that.
+const ANY_TIME: i64 = i64::MAX;
+
+/// How long what is in flight of a shard that is given back may take, in milliseconds: whoever gets the shard next must not overtake it.
+/// A little less than the time that Kafka's member waits for it.
+const REVOKE_DRAIN_MS: u64 = 230_000;
 
 /// A mapping that can be read.
 #[derive(Debug)]
@@ -62,6 +69,11 @@ pub(crate) struct Answers {
 }
 
 impl Answers {
+    /// Whether tumbling windows have a state.
+    pub(crate) const fn windowed(self) -> bool {
+        self.windowed
+    }
+
     /// What the answer says of the batch with these identifiers, and the state of the open tumbling window, a JSON text.
     pub(crate) fn judge(
         self,
@@ -106,7 +118,7 @@ impl Plan {
             .and_then(|source| source.source.as_ref())
             .ok_or_else(|| incomplete("source"))?;
         let kind = kind(config);
-        let effective = parameters(mapping).effective(kind, wall_ms()).map_err(|errors| {
+        let effective = parameters(mapping).effective(kind, ANY_TIME).map_err(|errors| {
             let says: Vec<_> = errors.iter().map(ToString::to_string).collect();
             SourceError::configuration(says.join("; "))
         })?;
@@ -187,6 +199,7 @@ fn settings(effective: &Effective, descriptor: &Descriptor) -> Result<Settings, 
         // LS 4.5: standard queues only.
         ramp: (effective.kind == SourceKind::Sqs).then_some(Ramp::SQS),
         receive_wait_ms: u64::try_from(descriptor.receive_wait.as_millis()).unwrap_or(u64::MAX),
+        revoke_drain_ms: REVOKE_DRAIN_MS,
         not_reached: Backoff::NOT_REACHED.capped(NOT_REACHED_MS_MAX),
         salt: salt(),
         ..Settings::new(limits.with_envelope(ENVELOPE_BYTES))

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 use tonic::Streaming;
@@ -93,7 +93,12 @@ enum Then {
 
 enum Worked {
     Ran(Ended),
-    Sought { ticket: u64, preview: bool, result: Result<Vec<Sought>, SourceError> },
+    /// Told already.
+    Previewed,
+    Sought {
+        ticket: u64,
+        result: Result<Vec<Sought>, SourceError>,
+    },
 }
 
 impl Session {
@@ -250,7 +255,26 @@ impl Session {
                 )
                 .await;
         }
+        if order.preview {
+            return self.preview(&id, order);
+        }
         held.stop(Then::Seek(order), monotonic() + SEEK_WAIT);
+    }
+
+    /// Moves nothing, so nothing has to stop for it.
+    fn preview(&mut self, id: &str, order: SeekOrder) {
+        let Some(held) = self.mappings.held.get(id) else { return };
+        let Some(plan) = held.plan.clone() else { return };
+        let (asked, told) = oneshot::channel();
+        held.command(Command::Places(asked));
+        let (before, reports) = (held.places.clone(), self.reports.clone());
+        self.mappings.working.spawn(async move {
+            let places = told.await.unwrap_or(before);
+            let ticket = order.ticket;
+            let result = sought_in(&plan, places, order).await;
+            reports.send(seek_report(ticket, result)).await;
+            Worked::Previewed
+        });
     }
 
     async fn worked(&mut self, worked: Result<(Id, Worked), JoinError>) {
@@ -266,9 +290,11 @@ impl Session {
         }
         match worked {
             Ok((_, Worked::Ran(ended))) => self.ran(&id, ended).await,
-            Ok((_, Worked::Sought { ticket, preview, result })) => {
+            Ok((_, Worked::Previewed)) => {}
+            // The plan of the assignment is as old as that is: what has been parked since, only the broker knows.
+            Ok((_, Worked::Sought { ticket, result })) => {
                 self.sought(ticket, result).await;
-                if preview { self.start(&id) } else { self.release(&id).await }
+                self.release(&id).await;
             }
             // Dropped because its time was over, or a defect: either way nothing of it is under way any more.
             Err(_) => self.release(&id).await,
@@ -287,14 +313,9 @@ impl Session {
             Then::Seek(order) => {
                 let Some(plan) = held.plan.clone() else { return };
                 let places = held.places.clone();
-                let (ticket, preview) = (order.ticket, order.preview);
+                let ticket = order.ticket;
                 let abort = self.mappings.working.spawn(async move {
-                    let seeking = plan.connector.seek(places, target(order), preview);
-                    let result = tokio::time::timeout(SEEK_WAIT, seeking).await;
-                    let result = result.unwrap_or_else(|_| {
-                        Err(SourceError::unreachable("the source did not answer in time"))
-                    });
-                    Worked::Sought { ticket, preview, result }
+                    Worked::Sought { ticket, result: sought_in(&plan, places, order).await }
                 });
                 self.mappings.ids.insert(abort.id(), id.to_owned());
                 held.abort = Some(abort);
@@ -325,19 +346,35 @@ impl Session {
     }
 
     async fn sought(&self, ticket: u64, result: Result<Vec<Sought>, SourceError>) {
-        let report = match result {
-            Ok(sought) => SeekReport {
-                ticket,
-                checkpoints: sought.iter().filter_map(checkpoint).collect(),
-                shards: sought.into_iter().map(told).collect(),
-                error: String::new(),
-            },
-            Err(error) => SeekReport { ticket, error: error.to_string(), ..SeekReport::default() },
-        };
-        self.reports
-            .send(PollerServiceSessionRequest { seeks: vec![report], ..Default::default() })
-            .await;
+        self.reports.send(seek_report(ticket, result)).await;
     }
+}
+
+async fn sought_in(
+    plan: &Plan,
+    places: Places,
+    order: SeekOrder,
+) -> Result<Vec<Sought>, SourceError> {
+    let preview = order.preview;
+    let seeking = plan.connector.seek(places, target(order), preview);
+    let late = || SourceError::unreachable("the source did not answer in time");
+    tokio::time::timeout(SEEK_WAIT, seeking).await.unwrap_or_else(|_| Err(late()))
+}
+
+fn seek_report(
+    ticket: u64,
+    result: Result<Vec<Sought>, SourceError>,
+) -> PollerServiceSessionRequest {
+    let report = match result {
+        Ok(sought) => SeekReport {
+            ticket,
+            checkpoints: sought.iter().filter_map(checkpoint).collect(),
+            shards: sought.into_iter().map(told).collect(),
+            error: String::new(),
+        },
+        Err(error) => SeekReport { ticket, error: error.to_string(), ..SeekReport::default() },
+    };
+    PollerServiceSessionRequest { seeks: vec![report], ..PollerServiceSessionRequest::default() }
 }
 
 impl Mappings {

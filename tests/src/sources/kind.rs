@@ -101,7 +101,7 @@ impl Kind {
             Self::Kafka => Arc::new(kafka::KafkaField::open(address, KAFKA_PARTITIONS).await?),
             Self::Sqs => Arc::new(sqs::SqsField::standard(address).await?),
             Self::SqsFifo => Arc::new(sqs::SqsField::fifo(address).await?),
-            Self::Kinesis => Arc::new(kinesis::KinesisField::open(address).await?),
+            Self::Kinesis => Arc::new(kinesis::KinesisField::open(address, "records").await?),
             Self::DynamoDb => Arc::new(dynamodb::DynamoDbField::open(address).await?),
             Self::RabbitMq => Arc::new(rabbitmq::RabbitMqField::open(address).await?),
             Self::ActiveMq => Arc::new(activemq::ActiveMqField::open(address).await?),

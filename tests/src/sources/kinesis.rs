@@ -14,26 +14,33 @@ use super::field::{Field, Order, Producer, Reading, Trouble};
 use crate::fixture::LIMIT;
 use crate::fixture::wait::until;
 
-const STREAM: &str = "records";
 const SHARDS: u32 = 4;
 const KEYS: u32 = 64;
 
 #[derive(Debug)]
-pub(super) struct KinesisField {
+pub struct KinesisField {
     aws: Aws,
+    stream: String,
     arn: String,
 }
 
 #[derive(Debug)]
-struct Puts(Aws);
+struct Puts {
+    aws: Aws,
+    stream: String,
+}
 
 impl KinesisField {
-    pub(super) async fn open(address: &str) -> Result<Self, Trouble> {
+    /// Makes a stream.
+    ///
+    /// # Errors
+    /// What the server at `address` did not do.
+    pub async fn open(address: &str, stream: &str) -> Result<Self, Trouble> {
         let aws = Aws::kinesis(address);
-        aws.call("CreateStream", &json!({"StreamName": STREAM, "ShardCount": SHARDS})).await?;
+        aws.call("CreateStream", &json!({"StreamName": stream, "ShardCount": SHARDS})).await?;
         let mut arn = String::new();
         until("an active stream", LIMIT, async || {
-            let asked = json!({"StreamName": STREAM});
+            let asked = json!({"StreamName": stream});
             let Ok(described) = aws.call("DescribeStreamSummary", &asked).await else {
                 return false;
             };
@@ -42,7 +49,7 @@ impl KinesisField {
             summary["StreamStatus"] == "ACTIVE"
         })
         .await;
-        Ok(Self { aws, arn })
+        Ok(Self { aws, stream: stream.to_owned(), arn })
     }
 }
 
@@ -70,7 +77,8 @@ impl Field for KinesisField {
     }
 
     fn producer(&self) -> BoxFuture<'_, Result<Box<dyn Producer>, Trouble>> {
-        let producer: Box<dyn Producer> = Box::new(Puts(self.aws.clone()));
+        let producer: Box<dyn Producer> =
+            Box::new(Puts { aws: self.aws.clone(), stream: self.stream.clone() });
         ready(Ok(producer)).boxed()
     }
 }
@@ -82,8 +90,8 @@ impl Producer for Puts {
                 json!({"PartitionKey": record.key_text(), "Data": STANDARD.encode(record.text())})
             };
             let entries: Vec<_> = records.iter().map(entry).collect();
-            let parameters = json!({"StreamName": STREAM, "Records": entries});
-            let answer = self.0.call("PutRecords", &parameters).await?;
+            let parameters = json!({"StreamName": self.stream, "Records": entries});
+            let answer = self.aws.call("PutRecords", &parameters).await?;
             match answer["FailedRecordCount"].as_u64().unwrap_or(0) {
                 0 => Ok(()),
                 failed => Err(format!("PutRecords: {failed} records were not taken: {answer}")),

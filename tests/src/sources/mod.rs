@@ -28,6 +28,7 @@ pub use file::FileField;
 pub use held::{Held, hold};
 pub use kafka::KafkaField;
 pub use kind::Kind;
+pub use kinesis::KinesisField;
 pub use ledger::Ledger;
 pub use outage::{Ground, Outage};
 pub use record::{RECORD_BYTES, Record, count_of, records_of};

@@ -16,6 +16,7 @@ mod hostile;
 mod mappings;
 mod metrics;
 mod pollers;
+mod polling;
 mod redrive;
 mod restart;
 mod retries;

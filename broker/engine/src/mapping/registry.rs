@@ -69,7 +69,7 @@ impl Default for MappingLimits {
             mappings_max: 10_000,
             pollers_max: 1_000,
             drain_ms: 30_000,
-            seek_wait_ms: 30_000,
+            seek_wait_ms: 150_000,
             counts_age_ms: 10_000,
             moves_max: 32,
             checkpoints_max: 10_000,

@@ -36,8 +36,8 @@ scripts! {
 
     a_state_that_is_too_large_ends_the_window_early, "LS 4.6: state over 1 MB", tumbling(), "
         1  read 1a1100                  -> invoke b0 #1 0..1 [1000,2000)
-        2  answer b0 ok state=1048577   -> store t0 through 0 window 1000 state; invoke b1 #1  [1000,2000) state final early
-        3  answer b1 ok                 -> receive 3 50ms
+        2  answer b0 ok state=1048577   -> invoke b1 #1  [1000,2000) state final early
+        3  answer b1 ok                 -> store t0 through 0; receive 3 50ms
         4  read 1a1200                  -> invoke b2 #1 1..2 [1000,2000)
     ";
 
@@ -70,6 +70,7 @@ scripts! {
         1100 read 1a1100 1a2100       -> invoke b0 #1 0..1 [1000,2000)
         1101 answer b0 ok state=5     -> store t0 through 0 window 1000 state; invoke b1 #1  [1000,2000) state final
         1102 answer b1 throttled      -> 
-        2102 tick                     -> deliver t1  aged x0 no-response; invoke b2 #1 1..2 [2000,3000)
+        2102 tick                     -> deliver t1  aged x0 no-response; receive 2 50ms
+        2103 delivered t1             -> invoke b2 #1 1..2 [2000,3000)
     ";
 }

@@ -3,7 +3,7 @@
 
 use std::fs::{self, File, Metadata};
 use std::io;
-use std::os::unix::fs::DirEntryExt as _;
+use std::os::unix::fs::{DirEntryExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -44,7 +44,8 @@ pub(crate) fn successor(
         let suffix = entry.file_name().to_str()?.strip_prefix(name)?.to_owned();
         let metadata = entry.metadata().ok()?;
         let modified = metadata.modified().ok()?;
-        let later = modified > finished_at && FileIdentity::of(&metadata) != finished;
+        // Of files that were written within what the file system tells apart, the inode decides: any order, but always the same.
+        let later = (modified, metadata.ino()) > (finished_at, finished.inode);
         (metadata.is_file() && later && is_rotation(&suffix)).then(|| (modified, entry.path()))
     });
     Ok(moved.min().map_or_else(|| path.to_owned(), |(_, path)| path))

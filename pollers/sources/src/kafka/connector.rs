@@ -32,7 +32,7 @@ const PROBE_WAIT_MS: u64 = 10_000;
 const PROBE_TURN: Duration = Duration::from_millis(500);
 
 /// Longest wait of one receive: bounds how late the runner sees what it does not wait for.
-const RECEIVE_WAIT: Duration = Duration::from_secs(20);
+const RECEIVE_WAIT: Duration = Duration::from_secs(5);
 
 /// Makes connections to one topic for one mapping.
 #[derive(Debug)]

@@ -68,8 +68,16 @@ impl Partition {
 
     /// Nothing is read any more; what is in flight may still be committed.
     pub(super) fn stop(&self) {
-        let mut hold = self.hold();
-        (hold.queue, hold.spare) = (None, None);
+        {
+            let mut hold = self.hold();
+            (hold.queue, hold.spare) = (None, None);
+        }
+        self.wake();
+    }
+
+    /// Nothing will ever come: the group does not have to wait for a receive that waits.
+    fn is_stopped(&self) -> bool {
+        self.hold().queue.is_none()
     }
 
     /// It belongs to somebody else.
@@ -133,7 +141,7 @@ impl Partition {
         loop {
             self.connection.broken()?;
             let received = self.take(want);
-            if !received.records.is_empty() || !received.notices.is_empty() {
+            if !received.records.is_empty() || !received.notices.is_empty() || self.is_stopped() {
                 return Ok(received);
             }
             tokio::select! {

@@ -27,7 +27,7 @@ const DESCRIPTOR: Descriptor = Descriptor {
     redelivery: Redelivery::Poller,
     // A message is acknowledged by its sequence, over whatever connection.
     outlives_connection: true,
-    receive_wait: Duration::from_secs(10),
+    receive_wait: Duration::from_secs(5),
     shard_concurrency_max: None,
 };
 

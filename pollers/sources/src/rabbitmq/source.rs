@@ -26,7 +26,7 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
     redelivery: Redelivery::Poller,
     outlives_connection: false,
     // Records are pushed: a longer wait costs nothing.
-    receive_wait: Duration::from_secs(20),
+    receive_wait: Duration::from_secs(5),
     shard_concurrency_max: None,
 };
 

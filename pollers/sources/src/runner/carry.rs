@@ -13,7 +13,7 @@ use trine_proto::v1::{CheckpointReport, FailureReport, ParkReport, ParkedRecord,
 
 use super::failure_record::{About, failure_record};
 use super::payload::{WindowMembers, event};
-use super::shards::{Shard, parking_key};
+use super::shards::{ParkedAs, Shard, parking_key};
 use super::units::{CONNECT_WAIT, Done, RECEIVE_GRACE, SETTLE_WAIT, bounded};
 use super::{Runner, Sent};
 use crate::reports::Answered;
@@ -50,8 +50,13 @@ impl Runner {
                 self.unpark_settled(shard, ticket, key, count)
             }
             Effect::ShardReleased { shard } => {
+                self.sent.retain(|_, sent| sent.shard != shard);
+                self.records_told.retain(|(of, _), _| *of != shard);
                 // Dropping it drops what whoever revoked it waits for.
-                drop(self.shards.remove(shard));
+                let name = self.shards.remove(shard).map(|shard| shard.name);
+                if let Some(again) = name.and_then(|name| self.reopening.remove(&name)) {
+                    self.opened(again);
+                }
             }
             Effect::Stopped => self.stopped = true,
             Effect::Fact(fact) => self.fact(&fact),
@@ -167,7 +172,7 @@ impl Runner {
             source: self.plan.source_arn.clone(),
         });
         let (envelope, invoker) = (shard.envelope.clone(), self.invoker.clone());
-        self.sent.insert(batch, Sent { origin, records });
+        self.sent.insert(batch, Sent { shard: id, origin, records });
         self.units.spawn(async move {
             let payload = event(&envelope, &elements, members.as_ref());
             drop(elements);
@@ -280,6 +285,9 @@ impl Runner {
                 parked.iter().collect()
             }
         };
+        if let Some(record) = self.records_told.get(&(id, ticket)).cloned() {
+            return self.tell_failure(id, ticket, record, failure.records.count());
+        }
         let response = failure
             .batch
             .and_then(|batch| self.responses.get(&batch))
@@ -296,11 +304,18 @@ impl Runner {
             },
             now_ms: now,
         };
+        let record = failure_record(failure, about);
+        self.records_told.insert((id, ticket), record.clone());
+        self.tell_failure(id, ticket, record, failure.records.count());
+    }
+
+    /// The same text each time: by it the broker, and who gets it, know that it is the same record.
+    fn tell_failure(&mut self, id: ShardId, ticket: Ticket, record: Bytes, records: u64) {
         let report = FailureReport {
             mapping_id: self.plan.id.to_string(),
             fence: self.plan.fence,
-            record: failure_record(failure, about),
-            records: u32::try_from(failure.records.count()).unwrap_or(u32::MAX),
+            record,
+            records: u32::try_from(records).unwrap_or(u32::MAX),
             ..FailureReport::default()
         };
         let reports = self.reports.clone();
@@ -335,11 +350,12 @@ impl Runner {
 
     fn unpark_settled(&mut self, id: ShardId, ticket: Ticket, key: Key, count: u64) {
         let Some(shard) = self.shards.get(id) else { return };
+        let parked = shard.parked_as(key);
         let report = ParkReport {
             mapping_id: self.plan.id.to_string(),
             fence: self.plan.fence,
-            shard: shard.name.to_string(),
-            key: shard.parked_key(key),
+            shard: parked.shard,
+            key: parked.key,
             settled: u32::try_from(count).unwrap_or(u32::MAX),
             ..ParkReport::default()
         };
@@ -350,18 +366,26 @@ impl Runner {
     }
 
     /// Tells the broker that a key which was unparked has failed again.
-    pub(super) fn still_parked(&mut self, id: ShardId, key: Bytes) {
-        let Some(shard) = self.shards.get(id) else { return };
+    pub(super) fn still_parked(&mut self, parked: ParkedAs) {
         let report = ParkReport {
             mapping_id: self.plan.id.to_string(),
             fence: self.plan.fence,
-            shard: shard.name.to_string(),
-            key,
+            shard: parked.shard,
+            key: parked.key,
             error: self.status.last_result().to_owned(),
             ..ParkReport::default()
         };
+        self.tell_still_parked(report, Duration::ZERO);
+    }
+
+    /// Until it is told, the broker believes that the records are being sent.
+    pub(super) fn tell_still_parked(&mut self, report: ParkReport, wait: Duration) {
         let reports = self.reports.clone();
-        self.units.spawn(async move { Done::StillParked(reports.park(report).await) });
+        self.units.spawn(async move {
+            tokio::time::sleep(wait).await;
+            let answered = reports.park(report.clone()).await;
+            Done::StillParked(Box::new(report), answered)
+        });
     }
 
     /// Whether the broker took a report; a stale fence ends the mapping here.

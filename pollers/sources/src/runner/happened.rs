@@ -1,6 +1,7 @@
 //! What each end of a unit tells the engine.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use trine_poll_engine::{
@@ -9,13 +10,19 @@ use trine_poll_engine::{
 };
 use trine_proto::v1::UnparkOrder;
 
-use super::shards::{number, parking_key};
+use super::shards::{ParkedAs, number, parking_key};
 use super::units::{Done, REOPEN_WAIT};
-use super::{RESPONSES_MAX, Runner, Sent};
-use crate::SourceError;
+use super::{ANSWER_KEPT_BYTES, RESPONSES_MAX, Runner, Sent};
 use crate::invoke::{NotAnswered, Reply, Response};
 use crate::reports::Answered;
 use crate::source::{Change, Notice, Opened, Place, Received, Record, ShardName, Source};
+use crate::{Keeper, Settling, SourceError};
+
+/// Until a report that the broker did not take is made again.
+const TELL_AGAIN: Duration = Duration::from_secs(2);
+
+/// A payload less what is around the state of a window (LS 4.6).
+const STATE_BYTES_MAX: usize = (6 << 20) - (4 << 10);
 
 impl Runner {
     pub(super) fn happened(&mut self, done: Done) {
@@ -61,8 +68,10 @@ impl Runner {
             Done::Forgotten(answered) => drop(self.is_done(&answered)),
             Done::Delivered(shard, ticket, answered) => self.delivered(shard, ticket, &answered),
             Done::Parked(shard, ticket, answered) => self.parked(shard, ticket, &answered),
-            Done::StillParked(answered) => {
-                self.is_done(&answered);
+            Done::StillParked(report, answered) => {
+                if !self.is_done(&answered) && !matches!(answered, Answered::Lost) {
+                    self.tell_still_parked(*report, TELL_AGAIN);
+                }
             }
             Done::UnparkSettled(shard, ticket, key, count, answered) => {
                 let done = self.is_done(&answered);
@@ -84,6 +93,9 @@ impl Runner {
 
     fn delivered(&mut self, shard: ShardId, ticket: Ticket, answered: &Answered) {
         let done = self.is_done(answered);
+        if done {
+            self.records_told.remove(&(shard, ticket));
+        }
         self.step(match done {
             true => Input::FailureDelivered { shard, ticket },
             false => Input::FailureDeliveryFailed { shard, ticket },
@@ -132,6 +144,7 @@ impl Runner {
     fn lost(&mut self, error: &SourceError) {
         tracing::warn!(mapping = %self.plan.id, source = self.plan.kind_name, "the source cannot be used: {error}");
         self.connected = false;
+        self.reopening.clear();
         // Whatever is still under way on it is of no interest any more.
         self.connection += 1;
         self.status.source_fails(error);
@@ -152,7 +165,19 @@ impl Runner {
         self.listen();
     }
 
-    fn opened(&mut self, opened: Opened) {
+    pub(super) fn opened(&mut self, opened: Opened) {
+        let numbered = self.shards.numbered(&opened.shard);
+        if numbered.and_then(|id| self.shards.get(id)).is_some_and(|shard| shard.revoked) {
+            // What is in flight of it is not over, and must not be overtaken.
+            drop(self.reopening.insert(opened.shard.clone(), opened));
+            return;
+        }
+        let keeps_more = self.plan.parks || self.plan.answers.windowed();
+        if numbered.is_none() && !self.known.insert(opened.shard.clone()) && keeps_more {
+            // What has been parked of it since the mapping came to us, and how far its window is, only the broker knows.
+            tracing::info!(mapping = %self.plan.id, shard = %opened.shard, "opened again: the mapping is asked for anew, with what is kept of it");
+            return self.step(Input::Stop);
+        }
         let lease_ms =
             opened.lease.map(|lease| u64::try_from(lease.as_millis()).unwrap_or(u64::MAX));
         let name = opened.shard.clone();
@@ -193,14 +218,18 @@ impl Runner {
             .map(|(id, _)| id)
             .collect();
         for shard in gone {
+            if let Some(open) = self.shards.get_mut(shard) {
+                open.revoked = true;
+            }
             self.step(Input::ShardRevoked { shard });
         }
     }
 
     fn revoked(&mut self, name: &ShardName, released: tokio::sync::oneshot::Sender<()>) {
+        self.reopening.remove(name);
         let Some(shard) = self.shards.numbered(name) else { return };
         if let Some(open) = self.shards.get_mut(shard) {
-            open.released = Some(released);
+            (open.released, open.revoked) = (Some(released), true);
         }
         self.step(Input::ShardRevoked { shard });
     }
@@ -278,6 +307,7 @@ impl Runner {
             true => (BatchAnswer::Failed(response.error()), None),
             false => self.judged(shard, &sent, &response),
         };
+        let (judged, state) = fit(judged, state);
         let state_bytes = self.keep_state(shard, state);
         match judged {
             BatchAnswer::Succeeded => {
@@ -349,7 +379,10 @@ impl Runner {
         open.window_state.len() as u64
     }
 
-    fn keep_response(&mut self, batch: BatchId, response: Response) {
+    fn keep_response(&mut self, batch: BatchId, mut response: Response) {
+        // A copy: a piece of the answer would keep all of it.
+        let kept = response.payload.len().min(ANSWER_KEPT_BYTES);
+        response.payload = Bytes::copy_from_slice(&response.payload[..kept]);
         self.responses.insert(batch, response);
         if self.responses.len() > RESPONSES_MAX {
             self.responses.pop_first();
@@ -383,12 +416,19 @@ impl Runner {
 
     pub(super) fn unpark(&mut self, order: UnparkOrder) {
         let name = ShardName::new(&order.shard);
-        let Some(shard) = self.shards.numbered(&name) else {
-            // Its shard will be opened, or never: then the records stay where they are.
+        // A shard that has ended opens never again; any other can send its records.
+        let stand_in =
+            || self.shards.iter().next().map(|(id, _)| id).filter(|_| self.is_over(&name));
+        let Some(shard) = self.shards.numbered(&name).or_else(stand_in) else {
+            // It will be opened.
             return self.unparks.push(order);
         };
         let now = self.clock.now_ms();
         let Some(open) = self.shards.get_mut(shard) else { return };
+        let parked = ParkedAs { shard: order.shard.clone(), key: order.key.clone() };
+        if open.returns_another(&parked) {
+            return self.unparks.push(order);
+        }
         let metas: Vec<_> = order
             .records
             .iter()
@@ -400,8 +440,14 @@ impl Runner {
             })
             .collect();
         self.coming_back = metas.len() as u64;
-        let key = open.unpark(order.key, order.records);
+        let key = open.unpark(parked, order.records);
         self.step(Input::Unpark { shard, key, dropped: order.dropped, records: &metas });
+    }
+
+    /// Whether the shard has ended, or is not in the source any more.
+    fn is_over(&self, name: &ShardName) -> bool {
+        let kept_here = self.connector.descriptor().settling == Settling::LowWater(Keeper::Broker);
+        kept_here && !matches!(self.places.get(name), Some(Place::After(_)))
     }
 
     /// None of the records that came back is in hand any more. If they did not end, the broker is told that the key stays parked.
@@ -409,9 +455,11 @@ impl Runner {
         let Some(open) = self.shards.get_mut(shard) else { return };
         open.unpark_ended(key);
         if !done {
-            let key = open.parked_key(key);
-            self.still_parked(shard, key);
+            let parked = open.parked_as(key);
+            self.still_parked(parked);
         }
+        let orders = std::mem::take(&mut self.unparks);
+        orders.into_iter().for_each(|order| self.unpark(order));
     }
 
     /// Frees what the engine has let go of.
@@ -442,5 +490,20 @@ impl Runner {
             _ => {}
         }
         self.status.count(fact);
+    }
+}
+
+/// The state of a window that nobody could be given again is a failure; that of an answer which took nothing is that of the records it refused.
+fn fit(judged: BatchAnswer, state: Option<Bytes>) -> (BatchAnswer, Option<Bytes>) {
+    match (&judged, state) {
+        (BatchAnswer::Partial(places), _) if places.contains(&0) => (judged, None),
+        (_, Some(state)) if state.len() > STATE_BYTES_MAX => {
+            let says = format!(
+                "the function answered a window's state of {} bytes; no event can hold more than {STATE_BYTES_MAX}",
+                state.len()
+            );
+            (BatchAnswer::Failed(says), None)
+        }
+        (_, state) => (judged, state),
     }
 }

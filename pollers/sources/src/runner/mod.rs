@@ -13,13 +13,14 @@ mod shards;
 mod status;
 mod units;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use bytes::Bytes;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
-use trine_poll_engine::{BatchId, Effect, Input, Millis, Origin, Poll, Records};
+use trine_poll_engine::{BatchId, Effect, Input, Millis, Origin, Poll, Records, ShardId, Ticket};
 use trine_proto::v1::UnparkOrder;
 
 use self::shards::Shards;
@@ -29,10 +30,17 @@ use crate::clock::{Clock, monotonic};
 use crate::invoke::{Invoker, Response};
 use crate::plan::Plan;
 use crate::reports::Reports;
-use crate::source::{Connect, Places, Source};
+use crate::source::{Connect, Opened, Places, ShardName, Source};
 
 /// How often a mapping tells how it is.
 const STATUS_EVERY: Duration = Duration::from_secs(1);
+
+/// How long a mapping that met a defect is kept before it is given back: whoever gets it next meets it again, and no source is to be
+/// asked for the same records without end.
+const DEFECT_WAIT: Duration = Duration::from_secs(10);
+
+/// Bytes of a failed attempt's answer that are kept: its text for people is shorter, and the record does not hold the answer.
+const ANSWER_KEPT_BYTES: usize = 2_048;
 
 /// Answers of failed attempts that are kept for on-failure records; the oldest goes when there are more.
 const RESPONSES_MAX: usize = 1_024;
@@ -43,6 +51,8 @@ pub(crate) enum Command {
     Pause,
     Resume,
     Unpark(UnparkOrder),
+    /// How far are the shards settled?
+    Places(oneshot::Sender<Places>),
     /// Let what is in flight end, settle it, and end.
     Stop,
 }
@@ -75,12 +85,18 @@ pub(crate) struct Runner {
     status: Status,
     /// What is being invoked.
     sent: HashMap<BatchId, Sent>,
+    /// Shards that were given to us again before they were free: opened as soon as they are.
+    reopening: BTreeMap<ShardName, Opened>,
+    /// All that were ever open here.
+    known: BTreeSet<ShardName>,
     /// Orders for shards that are not open yet.
     unparks: Vec<UnparkOrder>,
     /// Records of the newest order to unpark.
     coming_back: u64,
     /// Of batches that failed and are not over.
     responses: BTreeMap<BatchId, Response>,
+    /// Failure records that were told and not taken.
+    records_told: HashMap<(ShardId, Ticket), Bytes>,
     /// Emptied within every step; kept for its capacity.
     effects: Vec<Effect>,
     /// For records without a key: each is in order with nobody.
@@ -91,6 +107,7 @@ pub(crate) struct Runner {
 
 /// The records of an invocation that is under way.
 struct Sent {
+    shard: ShardId,
     origin: Origin,
     records: Records,
 }
@@ -113,9 +130,12 @@ impl Runner {
             places,
             units: Units::default(),
             sent: HashMap::new(),
+            reopening: BTreeMap::new(),
+            known: BTreeSet::new(),
             unparks: Vec::new(),
             coming_back: 0,
             responses: BTreeMap::new(),
+            records_told: HashMap::new(),
             effects: Vec::new(),
             next_keyless: 0,
             stopped: false,
@@ -144,7 +164,7 @@ impl Runner {
                     Ok(done) => self.happened(done),
                     Err(panic) => {
                         tracing::error!(mapping = %self.plan.id, "a defect of the poller: {panic}; the mapping is given back");
-                        self.stopped = true;
+                        return self.defective().await;
                     }
                 },
                 () = passing(deadline) => self.step(Input::Tick),
@@ -157,12 +177,24 @@ impl Runner {
         Ended { fenced: self.fenced, places: self.places }
     }
 
+    /// Nothing of it goes on while it waits.
+    async fn defective(mut self) -> Ended {
+        self.status.gone();
+        self.tell_now();
+        let places = std::mem::take(&mut self.places);
+        drop(self);
+        tokio::time::sleep(DEFECT_WAIT).await;
+        Ended { fenced: false, places }
+    }
+
     fn command(&mut self, command: Command) {
         match command {
             Command::Pause => self.step(Input::Pause),
             Command::Resume => self.step(Input::Resume),
             Command::Stop => self.step(Input::Stop),
             Command::Unpark(order) => self.unpark(order),
+            // Whoever asked may be gone.
+            Command::Places(asked) => drop(asked.send(self.places.clone())),
         }
     }
 

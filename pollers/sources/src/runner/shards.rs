@@ -15,6 +15,8 @@ use crate::source::{Content, Envelope, Opened, Reader, Record, ShardName, Want};
 #[derive(Debug, Default)]
 pub(super) struct Shards {
     open: BTreeMap<ShardId, Shard>,
+    /// A number is never given out again: what is late for a shard that is gone must not reach another.
+    next: u32,
 }
 
 /// One shard.
@@ -33,8 +35,8 @@ pub(super) struct Shard {
     /// What came back from the park and is not over, of all keys, by the sequence that it has there.
     unparked: BTreeMap<u64, Unparked>,
     next_unparked: u64,
-    /// The bytes of the keys that came back.
-    keys: HashMap<Key, Bytes>,
+    /// What the broker calls the keys that came back.
+    keys: HashMap<Key, ParkedAs>,
     /// What the function answered last for the tumbling window that is open, a JSON text.
     pub(super) window_state: Bytes,
     /// Records that the source has beyond what was read.
@@ -42,8 +44,18 @@ pub(super) struct Shard {
     /// What was settled last, for people.
     pub(super) settled: Option<Arc<str>>,
     pub(super) iterator_age_ms: Option<u64>,
+    /// It is to be given back.
+    pub(super) revoked: bool,
     /// Dropped when the engine has released the shard.
     pub(super) released: Option<tokio::sync::oneshot::Sender<()>>,
+}
+
+/// A key in the broker's park.
+#[derive(Debug, Clone, Default)]
+pub(super) struct ParkedAs {
+    /// Where it was parked: this shard, or one that has ended and that this one stands in for.
+    pub(super) shard: String,
+    pub(super) key: Bytes,
 }
 
 /// A record that came back from the park.
@@ -63,9 +75,8 @@ impl Shards {
             }
             return (id, false);
         }
-        let free = (0..).map(ShardId).find(|id| !self.open.contains_key(id));
-        // There are more numbers than there can be shards.
-        let id = free.unwrap_or_default();
+        let id = ShardId(self.next);
+        self.next += 1;
         self.open.insert(id, Shard::new(name, reader, envelope, connection));
         (id, true)
     }
@@ -112,6 +123,7 @@ impl Shard {
             lag_records: None,
             settled: None,
             iterator_age_ms: None,
+            revoked: false,
             released: None,
         }
     }
@@ -161,9 +173,9 @@ impl Shard {
     }
 
     /// Takes records that came back from the park of a key.
-    pub(super) fn unpark(&mut self, key: Bytes, records: Vec<ParkedRecord>) -> Key {
-        let number = number(&key);
-        self.keys.insert(number, key);
+    pub(super) fn unpark(&mut self, parked: ParkedAs, records: Vec<ParkedRecord>) -> Key {
+        let number = number(&parked.key);
+        self.keys.insert(number, parked);
         for record in records {
             self.unparked.insert(self.next_unparked, Unparked { key: number, record });
             self.next_unparked += 1;
@@ -183,8 +195,20 @@ impl Shard {
         records.iter().filter_map(at).collect()
     }
 
-    pub(super) fn parked_key(&self, key: Key) -> Bytes {
+    pub(super) fn parked_as(&self, key: Key) -> ParkedAs {
         self.keys.get(&key).cloned().unwrap_or_default()
+    }
+
+    /// Whether records of the key are in hand that were parked elsewhere.
+    pub(super) fn returns_another(&self, parked: &ParkedAs) -> bool {
+        let number = number(&parked.key);
+        let other = self.keys.get(&number).is_some_and(|known| known.shard != parked.shard);
+        other && self.unparked.values().any(|unparked| unparked.key == number)
+    }
+
+    /// Records that the engine holds and that are not settled.
+    pub(super) fn in_hand(&self) -> u64 {
+        self.held.len() as u64
     }
 
     /// The oldest `count` records of the key that came back have ended.
@@ -203,16 +227,22 @@ impl Shard {
     }
 }
 
+/// Bytes of a key that count: the broker parks no longer ones, and keys that begin with as many equal bytes are kept in one order.
+const KEY_BYTES_MAX: usize = 64 << 10;
+
 /// The number of a key for the engine.
 pub(super) fn number(key: &[u8]) -> Key {
     let mut hasher = DefaultHasher::new();
-    hasher.write(key);
+    hasher.write(&key[..key.len().min(KEY_BYTES_MAX)]);
     Key(hasher.finish())
 }
 
 /// The key under which a record is parked: its own, or, since it is in order with nobody, its identifier.
 pub(super) fn parking_key(record: &Record) -> Bytes {
-    record.key.clone().unwrap_or_else(|| Bytes::copy_from_slice(record.identifier.as_bytes()))
+    let Some(key) = &record.key else {
+        return Bytes::copy_from_slice(record.identifier.as_bytes());
+    };
+    key.slice(..key.len().min(KEY_BYTES_MAX))
 }
 
 impl std::fmt::Debug for Shard {

@@ -157,7 +157,8 @@ impl Status {
         let activity = |(id, shard): (_, &super::shards::Shard)| ShardActivity {
             shard: shard.name.to_string(),
             checkpoint: shard.settled.as_deref().unwrap_or_default().to_owned(),
-            lag_records: shard.lag_records,
+            // Beyond what was settled, not beyond what was read: a function that is throttled falls behind too.
+            lag_records: shard.lag_records.map(|lag| lag + shard.in_hand()),
             iterator_age_ms: shard.iterator_age_ms,
             phase: word(poll.phase(id)).to_owned(),
         };

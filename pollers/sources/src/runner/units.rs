@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use trine_poll_engine::{BatchId, Key, ShardId, Ticket};
+use trine_proto::v1::ParkReport;
 
 use crate::invoke::Reply;
 use crate::reports::Answered;
@@ -47,7 +48,7 @@ pub(super) enum Done {
     Forgotten(Answered),
     Delivered(ShardId, Ticket, Answered),
     Parked(ShardId, Ticket, Answered),
-    StillParked(Answered),
+    StillParked(Box<ParkReport>, Answered),
     UnparkSettled(ShardId, Ticket, Key, u64, Answered),
 }
 

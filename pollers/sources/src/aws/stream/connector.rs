@@ -21,7 +21,7 @@ const RECEIVE_WAIT: Duration = Duration::from_secs(5);
 /// Iterators that are asked for at a time.
 const CALLS_MAX: usize = 16;
 /// How far this machine's clock may be ahead of the service's without records being left out.
-const SKEW_MAX_MS: i64 = 5_000;
+pub(super) const SKEW_MAX_MS: i64 = 5_000;
 
 /// Makes connections to one stream.
 #[derive(Debug)]

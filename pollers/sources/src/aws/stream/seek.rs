@@ -2,6 +2,7 @@
 
 use futures_util::{StreamExt as _, TryStreamExt as _};
 
+use super::connector::SKEW_MAX_MS;
 use super::cursor::is_sequence_number;
 use super::reader::is_older;
 use super::topology::Begin;
@@ -85,8 +86,9 @@ fn new(to: &SeekTo, closed: bool, now_ms: i64) -> Result<Next, SourceError> {
         SeekTo::Start => Some(Cursor::TrimHorizon),
         SeekTo::Timestamp(time) => Some(Cursor::AtTimestamp(*time)),
         SeekTo::End if closed => None,
-        // Not "latest": that would be wherever the end is each time somebody connects.
-        SeekTo::End => Some(Cursor::AtTimestamp(now_ms)),
+        // Not "latest": that would be wherever the end is each time somebody connects. A clock that is ahead must not leave records out,
+        // so the last seconds come again.
+        SeekTo::End => Some(Cursor::AtTimestamp(now_ms - SKEW_MAX_MS)),
         SeekTo::Position(number) if is_sequence_number(number) => Some(Cursor::At(number.clone())),
         SeekTo::Position(text) => {
             let says = format!("\"{text}\" is not a sequence number; expected digits");
