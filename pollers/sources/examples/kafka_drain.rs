@@ -1,5 +1,5 @@
 //! How fast the Kafka source drains a topic beside a bare consumer that commits the same way: `kafka_drain BROKER [RECORDS] [PARTITIONS]`.
-//! Records of 1 KiB, a commit after each 100.
+//! Records of 1 KiB, a commit after each 100: in turn, as the bare consumer does, and as the runner does, which receives meanwhile.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
-use trine_pollers::{Binding, Change, Opened, Places, Secrets, Start, Want};
+use trine_pollers::{Binding, Change, Opened, Places, Position, Reader, Secrets, Start, Want};
 use trine_proto::v1::KafkaSource;
 
 const BATCH: u32 = 100;
@@ -31,8 +31,13 @@ async fn main() {
             tokio::task::spawn_blocking(move || bare(&bootstrap, &topic, round, records))
         };
         let bare = bare.await.expect("the bare consumer drains");
-        let ours = ours(&bootstrap, &topic, round, records, partitions).await;
-        println!("bare {bare:.0}/s, source {ours:.0}/s: {:.2}", ours / bare);
+        let in_turn = ours(&bootstrap, &topic, (round, false), records, partitions).await;
+        let meanwhile = ours(&bootstrap, &topic, (round, true), records, partitions).await;
+        println!(
+            "bare {bare:.0}/s; source in turn {in_turn:.0}/s, {:.2}; receiving meanwhile {meanwhile:.0}/s, {:.2}",
+            in_turn / bare,
+            meanwhile / bare
+        );
     }
 }
 
@@ -98,14 +103,20 @@ fn bare(bootstrap: &str, topic: &str, round: u32, records: u32) -> f64 {
     rate(records, began)
 }
 
-async fn ours(bootstrap: &str, topic: &str, round: u32, records: u32, partitions: u32) -> f64 {
+async fn ours(
+    bootstrap: &str,
+    topic: &str,
+    (round, meanwhile): (u32, bool),
+    records: u32,
+    partitions: u32,
+) -> f64 {
     let source = KafkaSource {
         bootstrap_servers: vec![bootstrap.to_owned()],
         topic: topic.to_owned(),
         ..KafkaSource::default()
     };
     let binding = Binding {
-        mapping_id: format!("{topic}-source-{round}").into(),
+        mapping_id: format!("{topic}-source-{round}-{meanwhile}").into(),
         start: Start::TrimHorizon,
         secrets: Secrets::default(),
     };
@@ -125,19 +136,30 @@ async fn ours(bootstrap: &str, topic: &str, round: u32, records: u32, partitions
         let reader = Arc::clone(&reader);
         draining.spawn(async move {
             let want = Want { records_max: BATCH, bytes_max: u64::MAX, wait: PATIENCE };
-            let (mut began, mut left) = (None, of_partition);
+            let (mut began, mut left, mut unsettled) = (None, of_partition, None);
             while left > 0 {
-                let came = reader.receive(want).await.expect("it reads").records;
+                if !meanwhile {
+                    commit(&*reader, unsettled.take()).await;
+                }
+                let (came, ()) =
+                    tokio::join!(reader.receive(want), commit(&*reader, unsettled.take()));
+                let came = came.expect("it reads").records;
                 began.get_or_insert_with(Instant::now);
                 left = left.saturating_sub(u32::try_from(came.len()).expect("at most a batch"));
-                let Some(last) = came.last() else { continue };
-                reader.commit(last.position.clone()).await.expect("it commits");
+                unsettled = came.last().map(|last| last.position.clone());
             }
+            commit(&*reader, unsettled).await;
             began
         });
     }
     let began = draining.join_all().await.into_iter().flatten().min();
     rate(records, began)
+}
+
+async fn commit(reader: &dyn Reader, through: Option<Position>) {
+    if let Some(through) = through {
+        reader.commit(through).await.expect("it commits");
+    }
 }
 
 fn rate(records: u32, began: Option<Instant>) -> f64 {

@@ -13,7 +13,7 @@ use super::Record;
 use super::field::{Field, Order, Producer, Reading, Trouble, trouble};
 
 #[derive(Debug)]
-pub(super) struct FileField(PathBuf);
+pub struct FileField(PathBuf);
 
 #[derive(Debug)]
 struct Lines(PathBuf);
@@ -32,7 +32,9 @@ pub(super) fn rotate(path: &Path) -> io::Result<()> {
 }
 
 impl FileField {
-    pub(super) fn new(folder: &Path) -> Self {
+    /// The field in `folder`, which is there.
+    #[must_use]
+    pub fn new(folder: &Path) -> Self {
         Self(path_in(folder))
     }
 }

@@ -94,7 +94,7 @@ impl Kind {
     pub async fn open(self, address: &str, folder: &Path) -> Result<Arc<dyn Field>, Trouble> {
         Ok(match self {
             Self::File => Arc::new(file::FileField::new(folder)),
-            Self::Redis => Arc::new(redis::RedisField::open(address).await?),
+            Self::Redis => Arc::new(redis::RedisField::open(address, "records").await?),
             Self::Nats => Arc::new(nats::NatsField::open(address).await?),
             Self::Kafka => Arc::new(kafka::KafkaField::open(address).await?),
             Self::Sqs => Arc::new(sqs::SqsField::standard(address).await?),

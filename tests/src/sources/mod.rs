@@ -23,10 +23,12 @@ mod verdict;
 mod witness;
 
 pub use field::{Field, Order, Producer, Reading, Trouble};
+pub use file::FileField;
 pub use kind::Kind;
 pub use ledger::Ledger;
 pub use outage::{Ground, Outage};
 pub use record::{RECORD_BYTES, Record, records_of};
+pub use redis::RedisField;
 pub use sqs::SqsField;
 pub use stage::{BATCH, Plan, run};
 pub use verdict::Verdict;

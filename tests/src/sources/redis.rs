@@ -10,23 +10,31 @@ use trine_proto::v1::{MappingSettings, RedisSource, StartingPosition};
 use super::Record;
 use super::field::{Field, Order, Producer, Reading, Trouble, trouble};
 
-const STREAM: &str = "records";
-
 #[derive(Debug)]
-pub(super) struct RedisField {
+pub struct RedisField {
     address: String,
+    /// The key of the stream.
+    stream: String,
 }
 
 #[derive(Debug)]
 struct Connection(BufReader<TcpStream>);
 
+#[derive(Debug)]
+struct Adds {
+    connection: Connection,
+    stream: String,
+}
+
 impl RedisField {
     /// Makes the stream by a group that nobody uses: what is read is not what was written before.
-    pub(super) async fn open(address: &str) -> Result<Self, Trouble> {
-        let field = Self { address: address.to_owned() };
+    ///
+    /// # Errors
+    /// What the server at `address` did not do.
+    pub async fn open(address: &str, stream: &str) -> Result<Self, Trouble> {
         let mut connection = Connection::open(address).await?;
-        connection.ask(&["XGROUP", "CREATE", STREAM, "nobody", "$", "MKSTREAM"]).await?;
-        Ok(field)
+        connection.ask(&["XGROUP", "CREATE", stream, "nobody", "$", "MKSTREAM"]).await?;
+        Ok(Self { address: address.to_owned(), stream: stream.to_owned() })
     }
 }
 
@@ -34,7 +42,7 @@ impl Field for RedisField {
     fn source(&self) -> Source {
         Source::Redis(RedisSource {
             url: format!("redis://{}/0", self.address),
-            stream: STREAM.to_owned(),
+            stream: self.stream.clone(),
             ..RedisSource::default()
         })
     }
@@ -55,24 +63,25 @@ impl Field for RedisField {
     fn producer(&self) -> BoxFuture<'_, Result<Box<dyn Producer>, Trouble>> {
         async {
             let connection = Connection::open(&self.address).await?;
-            Ok(Box::new(connection) as Box<dyn Producer>)
+            let stream = self.stream.clone();
+            Ok(Box::new(Adds { connection, stream }) as Box<dyn Producer>)
         }
         .boxed()
     }
 }
 
-impl Producer for Connection {
+impl Producer for Adds {
     fn send<'a>(&'a mut self, records: &'a [Record]) -> BoxFuture<'a, Result<(), Trouble>> {
         async move {
             let mut commands = Vec::new();
             for record in records {
                 let (key, text) = (record.key_text(), record.text());
-                write(&mut commands, &["XADD", STREAM, "*", "key", &key, "text", &text]);
+                write(&mut commands, &["XADD", &self.stream, "*", "key", &key, "text", &text]);
             }
-            let sent = self.0.get_mut().write_all(&commands).await;
+            let sent = self.connection.0.get_mut().write_all(&commands).await;
             sent.map_err(|error| trouble("XADD")(&error))?;
             for _ in records {
-                self.answer().await?;
+                self.connection.answer().await?;
             }
             Ok(())
         }

@@ -2,9 +2,6 @@
 //! read is known by the function's worker; who reads what, by the broker.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::Write;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -12,17 +9,21 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use trine_proto::v1::source_config::Source;
-use trine_proto::v1::{FileSource, FunctionSettings, MappingSettings};
+use trine_proto::v1::{FunctionSettings, MappingSettings};
 use trine_tests::fixture::broker::{Broker, Setup};
 use trine_tests::fixture::client::Client;
 use trine_tests::fixture::poller::Poller;
 use trine_tests::fixture::serving::Serving;
+use trine_tests::fixture::tools::address;
 use trine_tests::fixture::wait::{soon, until};
 use trine_tests::fixture::{LIMIT, run};
-use trine_tests::sources::{FUNCTION, Witness};
+use trine_tests::sources::{FUNCTION, Field, FileField, RedisField, Witness};
 
-const MAPPINGS: u32 = 6;
+/// Files, each with a mapping.
+const FILES: u32 = 5;
+
+/// Mappings of all sources, at most.
+const MAPPINGS: u32 = FILES + 1;
 
 /// The broker is told to ask for signs of life this often; silence for two of them ends a lease.
 const HEARTBEAT: Duration = Duration::from_millis(1_500);
@@ -32,22 +33,22 @@ const LEASE: Duration = HEARTBEAT.saturating_mul(2);
 const BATCH: u32 = 20;
 const LOOKAHEAD: u32 = 100;
 
-/// Lines that are written to one file before another's turn comes.
+/// Records that are written to one field before another's turn comes.
 const BURST: u64 = 10;
 
-/// Lines that wait to be read, about.
+/// Records that wait to be read, about.
 const BACKLOG: u64 = 2_000;
 
 /// How often checkpoints are looked at.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// A broker that reads nothing itself, two pollers, files that grow, and a function that sees their lines.
+/// A broker that reads nothing itself, two pollers, files and a stream of Redis that grow, and a function that sees their records.
 struct Scene {
     broker: Broker,
     pollers: [Poller; 2],
     witness: Witness,
     _worker: Serving,
-    /// By the number of its file.
+    /// By the number of its field.
     mappings: Vec<String>,
     load: Load,
     checkpoints: Checkpoints,
@@ -56,12 +57,12 @@ struct Scene {
 /// What was true when a poller went away.
 struct Loss {
     at: Instant,
-    /// Its mappings, by the number of their file, and the fence that each was held under.
+    /// Its mappings, by the number of their field, and the fence that each was held under.
     held: BTreeMap<u32, u64>,
 }
 
 impl Scene {
-    async fn set() -> Self {
+    async fn set(test: &str) -> Self {
         let setup = Setup::new().set("poller.enabled", false);
         let broker = setup.set("timing.heartbeat", "\"1500ms\"").start().await;
         let client = broker.client();
@@ -74,21 +75,20 @@ impl Scene {
             broker.metrics().await.value("trine_poller_sessions") == 2.0
         })
         .await;
-        let file = |number| broker.folder().join(format!("{number}.log"));
-        let files: Vec<_> = (0..MAPPINGS).map(file).collect();
+        let fields = fields(test, &broker).await;
         let mut mappings = Vec::new();
-        for file in &files {
-            let source = FileSource { path: file.display().to_string() };
+        for field in &fields {
             let settings = MappingSettings {
                 batch_size: Some(BATCH),
                 lookahead_records_max: Some(LOOKAHEAD),
-                ..MappingSettings::default()
+                ..field.settings()
             };
-            let mapping = client.create_mapping(FUNCTION, Source::File(source), settings).await;
+            let mapping = client.create_mapping(FUNCTION, field.source(), settings).await;
             mappings.push(mapping.id);
         }
-        let load = Load::begin(files, witness.clone());
-        let checkpoints = Checkpoints::watch(client, mappings.clone());
+        let load = Load::begin(&fields, witness.clone()).await;
+        let files = mappings[..FILES as usize].to_vec();
+        let checkpoints = Checkpoints::watch(client, files);
         let mut scene =
             Self { broker, pollers, witness, _worker: worker, mappings, load, checkpoints };
         let held = until_all(&scene, |_, poller, _| !poller.is_empty()).await;
@@ -98,7 +98,7 @@ impl Scene {
         scene
     }
 
-    /// Who holds which file's mapping, under which fence.
+    /// Who holds which field's mapping, under which fence.
     async fn held(&self) -> BTreeMap<u32, (String, u64)> {
         let client = self.broker.client();
         let mut held = BTreeMap::new();
@@ -124,11 +124,10 @@ impl Scene {
         })
         .await;
         // Whatever the lost poller had sent was seen long before: from now on it is the other's.
-        let before: Vec<_> =
-            (0..MAPPINGS).map(|file| self.witness.ledger().next_of(file)).collect();
-        until("more lines of each file", LIMIT, async || {
+        let before: Vec<_> = (0..MAPPINGS).map(|key| self.witness.ledger().next_of(key)).collect();
+        until("more records of each field", LIMIT, async || {
             let ledger = self.witness.ledger();
-            loss.held.keys().all(|file| ledger.next_of(*file) > before[*file as usize])
+            loss.held.keys().all(|key| ledger.next_of(*key) > before[*key as usize])
         })
         .await;
         loss.at.elapsed()
@@ -138,9 +137,9 @@ impl Scene {
     async fn judge(mut self, lost_mappings: usize) {
         self.checkpoints.further().await;
         let written = self.load.end().await;
-        until("every line", LIMIT, async || self.witness.ledger().seen_count() == written).await;
+        until("every record", LIMIT, async || self.witness.ledger().seen_count() == written).await;
         let ledger = self.witness.ledger().clone();
-        println!("{written} lines, {} duplicates", ledger.duplicates());
+        println!("{written} records, {} duplicates", ledger.duplicates());
         assert_eq!((ledger.lost(), ledger.disordered(), ledger.strange()), (0, 0, 0));
         let in_flight = lost_mappings as u64 * u64::from(LOOKAHEAD);
         assert!(ledger.duplicates() <= in_flight, "{} > {in_flight}", ledger.duplicates());
@@ -148,7 +147,7 @@ impl Scene {
     }
 }
 
-/// Waits until `is` is true of every file's number, its mapping's holder and fence; who holds what then.
+/// Waits until `is` is true of every field's number, its mapping's holder and fence; who holds what then.
 async fn until_all(
     scene: &Scene,
     is: impl Fn(u32, &str, u64) -> bool,
@@ -162,29 +161,45 @@ async fn until_all(
     held
 }
 
-/// Lines into files, until it is ended.
+/// Files, and a stream of the shared Redis if there is one.
+async fn fields(test: &str, broker: &Broker) -> Vec<Arc<dyn Field>> {
+    let mut fields: Vec<Arc<dyn Field>> = Vec::new();
+    for number in 0..FILES {
+        let folder = broker.folder().join(number.to_string());
+        std::fs::create_dir(&folder).unwrap();
+        fields.push(Arc::new(FileField::new(&folder)));
+    }
+    if let Some(address) = address(test, "TRINE_REDIS") {
+        let stream = format!("{test}-{}", std::process::id());
+        fields.push(Arc::new(RedisField::open(&address, &stream).await.unwrap()));
+    }
+    fields
+}
+
+/// Records into fields, until it is ended.
 struct Load {
     over: Arc<AtomicBool>,
     writing: JoinHandle<u64>,
 }
 
 impl Load {
-    fn begin(files: Vec<PathBuf>, witness: Witness) -> Self {
+    async fn begin(fields: &[Arc<dyn Field>], witness: Witness) -> Self {
         let over = Arc::new(AtomicBool::new(false));
         let until_over = Arc::clone(&over);
+        let mut producers = Vec::new();
+        for field in fields {
+            producers.push(field.producer().await.unwrap());
+        }
         let writing = tokio::spawn(async move {
             let mut seen = witness.progress();
             let mut written = 0;
-            let open = |path| File::options().create(true).append(true).open(path).unwrap();
-            let mut files: Vec<_> = files.iter().map(open).collect();
             while !until_over.load(Ordering::SeqCst) {
                 // Its sender is the witness, which lives as long as this does.
                 let _ = seen.wait_for(|seen| *seen + BACKLOG > written).await;
-                for (number, file) in (0..).zip(&mut files) {
+                for (number, producer) in (0..).zip(&mut producers) {
                     let records: Vec<_> =
                         (0..BURST).map(|_| witness.ledger().offer(number)).collect();
-                    let lines: String = records.iter().map(|record| record.text() + "\n").collect();
-                    file.write_all(lines.as_bytes()).unwrap();
+                    producer.send(&records).await.unwrap();
                     records.into_iter().for_each(|record| witness.ledger().produced(record));
                     written += BURST;
                 }
@@ -194,7 +209,7 @@ impl Load {
         Self { over, writing }
     }
 
-    /// Lines that were written.
+    /// Records that were written.
     async fn end(self) -> u64 {
         self.over.store(true, Ordering::SeqCst);
         self.writing.await.unwrap()
@@ -250,7 +265,8 @@ async fn offset(client: &Client, mapping: &str) -> Option<u64> {
 #[test]
 fn the_mappings_of_a_killed_poller_are_read_by_another_within_the_lease() {
     run(async {
-        let mut scene = Scene::set().await;
+        let test = "the_mappings_of_a_killed_poller_are_read_by_another_within_the_lease";
+        let mut scene = Scene::set(test).await;
         let loss = scene.lose("one").await;
         scene.pollers[0].kill();
         let took = scene.taken_over(&loss, "two").await;
@@ -263,7 +279,8 @@ fn the_mappings_of_a_killed_poller_are_read_by_another_within_the_lease() {
 #[test]
 fn a_poller_that_wakes_after_its_lease_changes_nothing_any_more() {
     run(async {
-        let scene = Scene::set().await;
+        let test = "a_poller_that_wakes_after_its_lease_changes_nothing_any_more";
+        let scene = Scene::set(test).await;
         let loss = scene.lose("one").await;
         scene.pollers[0].freeze();
         let took = scene.taken_over(&loss, "two").await;
