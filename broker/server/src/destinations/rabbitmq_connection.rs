@@ -3,12 +3,13 @@
 use std::fmt;
 use std::net::{Shutdown, TcpStream};
 use std::os::fd::AsFd;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use lapin::tcp::{AMQPUriTcpExt as _, AsyncTcpStream, TLSConfig};
 use lapin::uri::{AMQPAuthority, AMQPQueryString, AMQPScheme, AMQPUri, AMQPUserInfo};
 use lapin::{Channel, Connection as Client, ConnectionProperties, Error, ErrorKind, runtime};
+use tokio::time::{sleep, timeout};
 
 use super::connections::Connection;
 use super::rabbitmq_target::RabbitMqTarget;
@@ -50,7 +51,7 @@ impl RabbitMqConnection {
         let socket = Socket::default();
         // lapin waits for a silent server in a thread, for as long as the socket is open.
         let cut = CutOnDrop(Some(socket.clone()));
-        let opened = tokio::time::timeout(CONNECT_WAIT, open(uri, socket.clone())).await;
+        let opened = timeout(CONNECT_WAIT, open(uri, socket.clone())).await;
         let server = &target.server;
         match opened {
             Ok(Ok(client)) => {
@@ -79,7 +80,7 @@ impl Drop for RabbitMqConnection {
         let socket = self.socket.clone();
         match tokio::runtime::Handle::try_current() {
             Ok(runtime) => drop(runtime.spawn(async move {
-                tokio::time::sleep(CLOSE_WAIT).await;
+                sleep(CLOSE_WAIT).await;
                 socket.cut();
             })),
             Err(_) => socket.cut(),
@@ -95,17 +96,24 @@ impl fmt::Debug for RabbitMqConnection {
 
 async fn open(uri: AMQPUri, socket: Socket) -> Result<Client, Error> {
     let properties = ConnectionProperties::default().with_connection_name("trine".into());
-    let connect = async move |uri: AMQPUri, runtime| {
-        let stream = uri.connect_with_config_async(TLSConfig::default(), &runtime).await?;
-        match &stream {
-            AsyncTcpStream::Plain(plain) => socket.hold(plain.get_ref())?,
-            AsyncTcpStream::Rustls(tls) => socket.hold(tls.get_ref().0.get_ref())?,
-            // No other kind is compiled in.
-            _ => {}
-        }
-        Ok(stream)
-    };
-    Client::connector(uri, runtime::default_runtime()?, connect, properties).await
+    Client::connector(
+        uri,
+        runtime::default_runtime()?,
+        async move |uri, runtime| {
+            let stream = uri.connect_with_config_async(TLSConfig::default(), &runtime);
+            // lapin may go on with it when nobody waits any more.
+            let stream = timeout(CONNECT_WAIT, stream).await.map_err(std::io::Error::from)??;
+            match &stream {
+                AsyncTcpStream::Plain(plain) => socket.hold(plain.get_ref())?,
+                AsyncTcpStream::Rustls(tls) => socket.hold(tls.get_ref().0.get_ref())?,
+                // No other kind is compiled in.
+                _ => {}
+            }
+            Ok(stream)
+        },
+        properties,
+    )
+    .await
 }
 
 fn uri(target: &RabbitMqTarget, credential: Option<&RabbitMqCredential>) -> AMQPUri {
@@ -152,20 +160,37 @@ fn explain(target: &RabbitMqTarget, error: &Error) -> Tried {
 
 /// A second handle of a connection's socket, to end it whatever lapin waits for.
 #[derive(Clone, Default)]
-struct Socket(Arc<Mutex<Option<TcpStream>>>);
+struct Socket(Arc<Mutex<Held>>);
+
+#[derive(Default)]
+enum Held {
+    #[default]
+    Nothing,
+    Open(TcpStream),
+    /// Nobody wants it any more: one that comes late ends at once.
+    Cut,
+}
 
 impl Socket {
     fn hold(&self, stream: &impl AsFd) -> std::io::Result<()> {
-        let second = stream.as_fd().try_clone_to_owned()?;
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(second.into());
+        let mut held = self.lock();
+        if matches!(*held, Held::Cut) {
+            return Err(std::io::ErrorKind::TimedOut.into());
+        }
+        *held = Held::Open(stream.as_fd().try_clone_to_owned()?.into());
         Ok(())
     }
 
     fn cut(&self) {
-        if let Some(socket) = self.0.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        if let Held::Open(socket) = std::mem::replace(&mut *self.lock(), Held::Cut) {
             // It fails where the connection has ended already.
             let _ = socket.shutdown(Shutdown::Both);
         }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Held> {
+        // No panic is possible between two statements that belong together.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::connector::{Connector, Resolver};
 use super::http::{Answer, Http, post_request};
 use super::sqs_target::SqsTarget;
-use super::{DeliveryOutcome, DestinationRecord, Tried, cloud_event};
+use super::{DeliveryOutcome, DestinationRecord, Tried};
 use crate::clock;
 use crate::credentials::AwsCredential;
 
