@@ -75,8 +75,8 @@ pub(crate) fn destination(
         let servers = kafka.bootstrap_servers.iter().map(|server| server.as_str().into());
         *bootstrap_servers = servers.collect();
     }
-    let shared = |server: &&Box<str>| kafka.bootstrap_servers.iter().any(|own| **own == ***server);
-    if **topic == *kafka.topic && bootstrap_servers.iter().any(|server| shared(&server)) {
+    let own = |server: &str| kafka.bootstrap_servers.iter().any(|own| own == server);
+    if **topic == *kafka.topic && bootstrap_servers.iter().any(|server| own(server)) {
         return Err(invalid(format!(
             "on_failure: {topic:?} is the topic that the mapping reads; its failure records would come back to it."
         )));
