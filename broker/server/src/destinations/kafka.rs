@@ -10,7 +10,7 @@ use rdkafka::producer::FutureRecord;
 use super::connections::{Connection as _, Connections};
 use super::kafka_connection::{ANSWER_WAIT, KafkaConnection, MESSAGE_BYTES_MAX};
 use super::kafka_target::KafkaTarget;
-use super::{DeliveryOutcome, DestinationRecord, Tried, cloud_event};
+use super::{DeliveryOutcome, DestinationRecord, MessageKey, Tried, cloud_event};
 use crate::credentials::KafkaCredential;
 
 /// Clusters that a producer is kept for: each has threads and connections of its own.
@@ -69,10 +69,14 @@ async fn send(
     target: &KafkaTarget,
     record: &DestinationRecord,
 ) -> Tried {
-    let message = FutureRecord::to(&target.topic)
-        .key(&record.delivery_id)
-        .payload(record.json.as_ref())
-        .headers(headers(record));
+    let message = FutureRecord {
+        // Without one it goes to any partition.
+        key: match &record.key {
+            MessageKey::Id => Some(record.delivery_id.as_bytes()),
+            MessageKey::OfSource(key) => key.as_deref(),
+        },
+        ..FutureRecord::to(&target.topic).payload(record.json.as_ref()).headers(headers(record))
+    };
     // No wait for room: there are never more messages than deliveries to one place.
     match connection.producer().send(message, Duration::ZERO).await {
         Ok(_) => {

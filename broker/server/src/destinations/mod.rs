@@ -66,7 +66,7 @@ use crate::options::DestinationPolicy;
 
 pub use self::connector::{Resolution, Resolver};
 pub use self::error_object::error_object;
-pub use self::record::DestinationRecord;
+pub use self::record::{DestinationRecord, MessageKey};
 pub(crate) use self::timestamp::rfc3339;
 
 /// Longest that one try takes.

@@ -232,9 +232,9 @@ fn explain(kind: &str) -> Option<(bool, &'static str)> {
             (false, "the queue's encryption key cannot be used with the broker's keys")
         }
         "InvalidMessageContents" => (true, "the record has characters that SQS does not take"),
-        // Of what was sent only the size can be wrong; the queue's owner can raise its limit.
+        // Of what was sent only the size can be wrong.
         "InvalidParameterValue" | "InvalidParameterValueException" => {
-            (false, "the record is larger than the queue takes (MaximumMessageSize)")
+            (true, "the record is larger than the queue takes (MaximumMessageSize)")
         }
         _ => return None,
     })
@@ -242,6 +242,7 @@ fn explain(kind: &str) -> Option<(bool, &'static str)> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::MessageKey;
     use super::*;
 
     fn traced(traceparent: &str) -> Option<String> {
@@ -252,6 +253,7 @@ mod tests {
             success: false,
             timestamp: String::new(),
             json: Bytes::new(),
+            key: MessageKey::Id,
             traceparent: traceparent.to_owned(),
             tracestate: String::new(),
         };

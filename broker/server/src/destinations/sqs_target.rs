@@ -30,6 +30,9 @@ impl SqsTarget {
             "" => None,
             url => Some(HttpTarget::parse(url).map_err(|why| format!("endpoint_url: {why}"))?),
         };
+        if endpoint.as_ref().is_some_and(|endpoint| endpoint.uri().query().is_some()) {
+            return Err("endpoint_url: an SQS destination's has no query".to_owned());
+        }
         if queue.starts_with("arn:") {
             Self::of_arn(queue, region, endpoint)
         } else {
@@ -169,6 +172,7 @@ mod tests {
             (arn, "EU", "", "region is"),
             (arn, "", "localhost:4566", "endpoint_url"),
             (arn, "", "http://k:secret@localhost:4566", "credentials"),
+            (arn, "", "http://localhost:4566/?a=b&c=d", "no query"),
         ] {
             let error = SqsTarget::parse(queue, region, endpoint).expect_err(queue);
             assert!(error.contains(part) && !error.contains("secret"), "{queue}: {error}");

@@ -104,8 +104,8 @@ fn check_address(target: &HttpTarget, allow_internal: bool) -> Result<(), Forbid
 #[cfg(not(all(feature = "sqs", feature = "kafka", feature = "rabbitmq")))]
 fn not_built(kind: &str, feature: &str) -> ForbiddenDestination {
     Policy(format!(
-        "this broker was built without {kind} destinations (feature {feature} of trine-broker); use a build that \
-         has them, such as the released binary, or another kind of destination"
+        "this broker was built without {kind} destinations: build trine with the feature sources, which has every kind, or a \
+         program of your own with the feature {feature} of trine-broker; or set another kind of destination"
     ))
 }
 
@@ -129,13 +129,16 @@ mod tests {
             routing_key: "failures".into(),
         };
         for (destination, built, feature) in [
-            (sqs, cfg!(feature = "sqs"), "feature sqs"),
-            (kafka, cfg!(feature = "kafka"), "feature kafka"),
-            (rabbitmq, cfg!(feature = "rabbitmq"), "feature rabbitmq"),
+            (sqs, cfg!(feature = "sqs"), "the feature sqs"),
+            (kafka, cfg!(feature = "kafka"), "the feature kafka"),
+            (rabbitmq, cfg!(feature = "rabbitmq"), "the feature rabbitmq"),
         ] {
             match Target::read(&destination, false, false) {
                 Ok(_) => assert!(built, "{feature}"),
-                Err(Policy(why)) => assert!(!built && why.contains(feature), "{why}"),
+                Err(Policy(why)) => {
+                    assert!(!built && why.contains(feature), "{why}");
+                    assert!(why.contains("build trine with the feature sources"), "{why}");
+                }
                 Err(Malformed(why)) => panic!("{why}"),
             }
         }

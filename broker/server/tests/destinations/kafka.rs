@@ -8,8 +8,12 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
+use rdkafka::mocking::MockCluster;
+use rdkafka::producer::DefaultProducerContext;
+use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use rdkafka::{Offset, TopicPartitionList};
 use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 use trine_broker::destinations::{DeliveryOutcome, Destinations};
 use trine_broker::{DestinationPolicy, KafkaCredential, KafkaLogin, KafkaMechanism};
 use trine_engine::Destination;
@@ -154,12 +158,98 @@ async fn a_topics_limit_is_told() {
 }
 
 #[tokio::test]
+async fn a_topic_with_too_few_replicas_has_not_taken_it() {
+    let test = "a_topic_with_too_few_replicas_has_not_taken_it";
+    let Some(servers) = server(test, "TRINE_KAFKA") else { return };
+    let topic = unique("replicas");
+    create(&servers, &topic, Some(("min.insync.replicas", "2"))).await;
+    let why = failed(anonymous().deliver(&to(&servers, &topic), success()).await);
+    assert!(why.contains("nobody acknowledged the record"), "{why}");
+}
+
+#[tokio::test]
 async fn nobody_there_is_a_failure_in_time() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let nobody = listener.local_addr().unwrap().to_string();
     drop(listener);
     let why = failed(anonymous().deliver(&to(&nobody, "topic"), success()).await);
     assert_eq!(why, format!("{nobody}: no Kafka server answers there"));
+}
+
+#[tokio::test]
+async fn silence_is_a_failure_in_time() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let silent = listener.local_addr().unwrap().to_string();
+    let why = failed(anonymous().deliver(&to(&silent, "topic"), success()).await);
+    assert!(why.starts_with(&format!("{silent}: nobody acknowledged the record")), "{why}");
+}
+
+#[tokio::test]
+async fn a_silent_cluster_does_not_take_the_room_of_others() {
+    let test = "a_silent_cluster_does_not_take_the_room_of_others";
+    let Some(servers) = server(test, "TRINE_KAFKA") else { return };
+    let topic = unique("room");
+    create(&servers, &topic, None).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let silent = to(&listener.local_addr().unwrap().to_string(), "topic");
+    let destinations = anonymous();
+    let mut waiting = JoinSet::new();
+    for _ in 0..50 {
+        let (destinations, silent) = (destinations.clone(), silent.clone());
+        waiting.spawn(async move { destinations.deliver(&silent, success()).await });
+    }
+    let _connection = listener.accept().await.unwrap();
+    let outcome = destinations.deliver(&to(&servers, &topic), success()).await;
+    assert_eq!(outcome, DeliveryOutcome::Taken);
+    waiting.abort_all();
+}
+
+#[tokio::test]
+async fn a_login_that_is_not_taken_is_told() {
+    let test = "a_login_that_is_not_taken_is_told";
+    let Some(servers) = server(test, "TRINE_KAFKA") else { return };
+    let login = KafkaLogin {
+        mechanism: KafkaMechanism::Plain,
+        user: "trine".to_owned(),
+        secret: "hush".to_owned(),
+    };
+    let credential =
+        KafkaCredential { server: String::new(), login: Some(login), tls: false, ca_file: None };
+    let destinations = Destinations::new(DestinationPolicy {
+        kafka_credentials: vec![credential],
+        ..DestinationPolicy::default()
+    });
+    // Its listener takes none at all.
+    let why = failed(destinations.deliver(&to(&servers, "topic"), success()).await);
+    assert!(why.contains("refused the login") && why.contains("destinations.kafka"), "{why}");
+    assert!(!why.contains("hush"), "{why}");
+}
+
+/// A cluster of the client library's own, for what a real one cannot be made to say.
+fn mock(topic: &str) -> MockCluster<'static, DefaultProducerContext> {
+    let cluster = MockCluster::new(1).unwrap();
+    cluster.create_topic(topic, 1, 1).unwrap();
+    cluster
+}
+
+#[tokio::test]
+async fn what_the_user_may_not_do_is_told() {
+    let cluster = mock("topic");
+    let denied = RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED;
+    cluster.request_errors(RDKafkaApiKey::Produce, &[denied]);
+    let (destinations, target) = (anonymous(), to(&cluster.bootstrap_servers(), "topic"));
+    let why = failed(destinations.deliver(&target, success()).await);
+    assert!(why.contains("may not write to the topic \"topic\""), "{why}");
+    assert_eq!(destinations.deliver(&target, success()).await, DeliveryOutcome::Taken);
+}
+
+#[tokio::test]
+async fn a_cluster_that_fails_for_a_moment_is_asked_again() {
+    let cluster = mock("topic");
+    let moved = RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION;
+    cluster.request_errors(RDKafkaApiKey::Produce, &[moved, moved]);
+    let target = to(&cluster.bootstrap_servers(), "topic");
+    assert_eq!(anonymous().deliver(&target, success()).await, DeliveryOutcome::Taken);
 }
 
 #[tokio::test]

@@ -15,7 +15,10 @@ use trine_broker::{DestinationPolicy, RabbitMqCredential};
 use trine_engine::Destination;
 
 use crate::skip::server;
-use crate::{ID, failed, failure, success, unique};
+use crate::{ID, failed, failure, refused, success, unique};
+
+/// Largest message that the server takes (xtask/src/servers/rabbitmq.rs).
+const MESSAGE_BYTES_MAX: usize = 16 << 20;
 
 /// The test's own side of a server.
 pub(crate) struct Rabbit {
@@ -211,6 +214,51 @@ async fn logins_and_virtual_hosts_are_the_servers_to_judge() {
     let elsewhere = to(&rabbit.address, "no-such", "", &queue);
     let why = failed(own.deliver(&elsewhere, success()).await);
     assert!(why.contains("there is no virtual host \"no-such\""), "{why}");
+}
+
+#[tokio::test]
+async fn what_the_user_may_not_do_is_told() {
+    let Some(rabbit) = rabbit("what_the_user_may_not_do_is_told").await else { return };
+    let exchange = unique("internal");
+    // Nobody may publish to one of these.
+    let options =
+        ExchangeDeclareOptions { internal: true, auto_delete: true, ..Default::default() };
+    let (name, none) = (ShortString::from(exchange.as_str()), FieldTable::default());
+    rabbit.channel.exchange_declare(name, ExchangeKind::Fanout, options, none).await.unwrap();
+    let why = failed(guest().deliver(&to(&rabbit.address, "", &exchange, "key"), success()).await);
+    assert!(why.contains("may not publish") && why.contains(&exchange), "{why}");
+}
+
+#[tokio::test]
+async fn a_servers_limit_is_told() {
+    let Some(rabbit) = rabbit("a_servers_limit_is_told").await else { return };
+    let queue = rabbit.queue("large", FieldTable::default()).await;
+    let (destinations, target) = (guest(), to_queue(&rabbit.address, &queue));
+    let large = failure(&format!("\"{}\"", "x".repeat(MESSAGE_BYTES_MAX)));
+    let why = refused(destinations.deliver(&target, large).await);
+    assert!(why.contains("larger than RabbitMQ takes"), "{why}");
+    // What is too large does no harm to the next one.
+    assert_eq!(destinations.deliver(&target, success()).await, DeliveryOutcome::Taken);
+    assert_eq!(rabbit.get(&queue).await.unwrap().data, success().json);
+}
+
+#[tokio::test]
+async fn a_silent_server_does_not_take_the_room_of_others() {
+    let test = "a_silent_server_does_not_take_the_room_of_others";
+    let Some(rabbit) = rabbit(test).await else { return };
+    let queue = rabbit.queue("room", FieldTable::default()).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let silent = to_queue(&listener.local_addr().unwrap().to_string(), "queue");
+    let destinations = guest();
+    let mut waiting = JoinSet::new();
+    for _ in 0..50 {
+        let (destinations, silent) = (destinations.clone(), silent.clone());
+        waiting.spawn(async move { destinations.deliver(&silent, success()).await });
+    }
+    let _connection = listener.accept().await.unwrap();
+    let outcome = destinations.deliver(&to_queue(&rabbit.address, &queue), success()).await;
+    assert_eq!(outcome, DeliveryOutcome::Taken);
+    waiting.abort_all();
 }
 
 /// Hands bytes on to `server`, one connection after the other, until it is told to end the one that there is.

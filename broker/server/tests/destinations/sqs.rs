@@ -3,7 +3,9 @@
 use std::fmt::Write as _;
 
 use ring::{digest, hmac};
-use trine_broker::destinations::{DeliveryOutcome, Destinations};
+use serde_json::json;
+use tokio::net::TcpListener;
+use trine_broker::destinations::{DeliveryOutcome, Destinations, TRY_WAIT};
 use trine_broker::{AwsCredential, DestinationPolicy};
 use trine_engine::Destination;
 
@@ -79,7 +81,42 @@ async fn a_record_reaches_a_queue_of_elasticmq() {
     a_record_reaches(&endpoint).await;
 }
 
-fn json(status: u16, body: &str) -> Answer {
+#[tokio::test]
+async fn a_queues_limit_is_told() {
+    let Some(endpoint) = server("a_queues_limit_is_told", "TRINE_MINISTACK") else { return };
+    let limit = json!({ "MaximumMessageSize": "1024" });
+    let queue = Queue::with(&endpoint, &unique("small"), limit).await;
+    let (destinations, target) = (with(Some(keys(None))), to(&queue.arn, &endpoint));
+    let large = failure(&format!("\"{}\"", "x".repeat(1024)));
+    let why = refused(destinations.deliver(&target, large).await);
+    assert!(why.contains("larger than the queue takes"), "{why}");
+    assert_eq!(destinations.deliver(&target, success()).await, DeliveryOutcome::Taken);
+    assert_eq!(queue.receive().await.0.as_bytes(), success().json);
+}
+
+#[tokio::test]
+async fn nobody_there_is_a_failure() {
+    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let target = to(ARN, &format!("http://{nobody}"));
+    let why = failed(with(Some(keys(None))).deliver(&target, success()).await);
+    assert!(why.starts_with(&format!("http://{nobody}: ")), "{why}");
+}
+
+#[tokio::test]
+async fn silence_ends_in_time() {
+    let mut receiver = Receiver::start(Answer::Nothing).await;
+    let target = to(ARN, &receiver.url("/"));
+    let delivery =
+        tokio::spawn(async move { with(Some(keys(None))).deliver(&target, success()).await });
+    receiver.requests.recv().await.unwrap();
+    // It has been sent and nothing will come: only the clock can end it.
+    tokio::time::pause();
+    tokio::time::advance(TRY_WAIT).await;
+    let why = failed(delivery.await.unwrap());
+    assert!(why.ends_with("no answer within 10 s"), "{why}");
+}
+
+fn answer(status: u16, body: &str) -> Answer {
     let length = body.len();
     Answer::Bytes(format!("HTTP/1.1 {status} Whatever\r\ncontent-length: {length}\r\n\r\n{body}"))
 }
@@ -126,7 +163,7 @@ fn signature(request: &Request, region: &str) -> String {
 
 #[tokio::test]
 async fn requests_are_signed_with_the_brokers_keys() {
-    let mut receiver = Receiver::start(json(200, r#"{"MessageId":"1"}"#)).await;
+    let mut receiver = Receiver::start(answer(200, r#"{"MessageId":"1"}"#)).await;
     for (endpoint, token) in [("/", None), ("/base/path", Some("session"))] {
         let target = to(ARN, &receiver.url(endpoint));
         let outcome = with(Some(keys(token))).deliver(&target, success()).await;
@@ -149,25 +186,29 @@ async fn what_sqs_says_is_said_in_words_of_ours() {
         ("InvalidClientTokenId", "does not accept the broker's keys"),
         ("ExpiredToken", "out of date"),
         ("KmsAccessDenied", "encryption key"),
-        ("com.amazonaws.sqs#InvalidParameterValue", "MaximumMessageSize"),
         ("com.example#Unheard", "answered 400"),
     ] {
         let body = format!(r#"{{"__type":"{kind}","message":"secret"}}"#);
-        let receiver = Receiver::start(json(400, &body)).await;
+        let receiver = Receiver::start(answer(400, &body)).await;
         let target = to(ARN, &receiver.url("/"));
         let why = failed(with(Some(keys(None))).deliver(&target, success()).await);
         assert!(why.contains(part) && !why.contains("secret"), "{kind}: {why}");
     }
-    let body = r#"{"__type":"com.amazonaws.sqs#InvalidMessageContents"}"#;
-    let receiver = Receiver::start(json(400, body)).await;
-    let target = to(ARN, &receiver.url("/"));
-    let why = refused(with(Some(keys(None))).deliver(&target, success()).await);
-    assert!(why.contains("characters"), "{why}");
+    // These will be no better the next time.
+    for (kind, part) in [
+        ("com.amazonaws.sqs#InvalidMessageContents", "characters"),
+        ("com.amazonaws.sqs#InvalidParameterValue", "MaximumMessageSize"),
+    ] {
+        let receiver = Receiver::start(answer(400, &format!(r#"{{"__type":"{kind}"}}"#))).await;
+        let target = to(ARN, &receiver.url("/"));
+        let why = refused(with(Some(keys(None))).deliver(&target, success()).await);
+        assert!(why.contains(part), "{kind}: {why}");
+    }
 }
 
 #[tokio::test]
 async fn what_is_not_sqs_has_no_record() {
-    for answer in [Answer::status(200), json(200, r#"{"MessageId":""}"#), json(200, "{}")] {
+    for answer in [Answer::status(200), answer(200, r#"{"MessageId":""}"#), answer(200, "{}")] {
         let receiver = Receiver::start(answer).await;
         let target = to(ARN, &receiver.url("/"));
         let why = failed(with(Some(keys(None))).deliver(&target, success()).await);

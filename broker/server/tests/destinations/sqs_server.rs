@@ -17,7 +17,12 @@ pub(crate) struct Queue {
 
 impl Queue {
     pub(crate) async fn create(endpoint: &str, name: &str) -> Self {
-        let created = ask(endpoint, "CreateQueue", json!({ "QueueName": name })).await;
+        Self::with(endpoint, name, json!({})).await
+    }
+
+    pub(crate) async fn with(endpoint: &str, name: &str, attributes: Value) -> Self {
+        let wanted = json!({ "QueueName": name, "Attributes": attributes });
+        let created = ask(endpoint, "CreateQueue", wanted).await;
         let url = created["QueueUrl"].as_str().unwrap().to_owned();
         let wanted = json!({ "QueueUrl": url, "AttributeNames": ["QueueArn"] });
         let attributes = ask(endpoint, "GetQueueAttributes", wanted).await;

@@ -4,14 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use serde_json::json;
 use trine_poll_engine::{
-    BatchId, Effect, Failure, Key, Millis, Origin, Records, Sequence, ShardId, Span, Ticket,
+    BatchId, Effect, Key, Millis, Origin, Records, Sequence, ShardId, Span, Ticket,
     Verdict as EngineVerdict, WindowMark, WindowPart,
 };
-use trine_proto::v1::{CheckpointReport, FailureReport, ParkReport, ParkedRecord, ShardCheckpoint};
+use trine_proto::v1::{CheckpointReport, ParkReport, ParkedRecord, ShardCheckpoint};
 
-use super::failure_record::{About, failure_record};
 use super::payload::{WindowMembers, event};
 use super::shards::{Shard, parking_key};
 use super::units::{CONNECT_WAIT, Done, RECEIVE_GRACE, SETTLE_WAIT, bounded};
@@ -253,47 +251,6 @@ impl Runner {
         }
     }
 
-    fn deliver(&mut self, now: Millis, id: ShardId, ticket: Ticket, failure: &Failure) {
-        let Some(shard) = self.shards.get(id) else { return };
-        let parked;
-        let given_up: Vec<&Record> = match failure.origin {
-            Origin::Source => shard.records(&failure.records),
-            Origin::Park(_) => {
-                parked = shard
-                    .parked_records(&failure.records)
-                    .into_iter()
-                    .map(as_record)
-                    .collect::<Vec<_>>();
-                parked.iter().collect()
-            }
-        };
-        let response = failure
-            .batch
-            .and_then(|batch| self.responses.get(&batch))
-            .filter(|_| failure.had_response);
-        let about = About {
-            function_arn: &self.plan.function_arn,
-            response,
-            batch: match given_up.is_empty() {
-                // The final invocation of a tumbling window, which has no records of its own.
-                true => {
-                    ("WindowBatchInfo", json!({"shardId": shard.name.as_str(), "batchSize": 0}))
-                }
-                false => self.connector.batch_member(&shard.name, &given_up),
-            },
-            now_ms: now,
-        };
-        let report = FailureReport {
-            mapping_id: self.plan.id.to_string(),
-            fence: self.plan.fence,
-            record: failure_record(failure, about),
-            records: u32::try_from(failure.records.count()).unwrap_or(u32::MAX),
-            ..FailureReport::default()
-        };
-        let reports = self.reports.clone();
-        self.units.spawn(async move { Done::Delivered(id, ticket, reports.failure(report).await) });
-    }
-
     fn park(
         &mut self,
         id: ShardId,
@@ -413,16 +370,5 @@ fn as_parked(record: &Record) -> ParkedRecord {
         position: record.position.to_string(),
         arrived_at_ms: record.arrived_at_ms.unwrap_or_default(),
         event: element(record),
-    }
-}
-
-fn as_record(parked: &ParkedRecord) -> Record {
-    Record {
-        position: crate::Position::new(&parked.position),
-        identifier: parked.identifier.as_str().into(),
-        arrived_at_ms: Some(parked.arrived_at_ms),
-        key: None,
-        body: Bytes::new(),
-        content: Content::Event(parked.event.clone()),
     }
 }

@@ -7,6 +7,7 @@
 
 mod carry;
 mod failure_record;
+mod given_up;
 mod happened;
 mod payload;
 mod shards;
