@@ -11,7 +11,7 @@ use crate::tools::{Tool, Toolbox};
 const PACKAGE: &str = "trine-tests";
 
 /// Programs for which the broker must read every source; for the others its clients would only be compiled.
-const NEED_SOURCES: [&str; 1] = ["sources"];
+const NEED_SOURCES: [&str; 2] = ["bench", "sources"];
 
 /// Builds the program and the broker, then runs the program with `arguments`.
 pub fn run(repo: &Repo, program: &str, arguments: &[String]) -> Outcome {

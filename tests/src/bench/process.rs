@@ -55,8 +55,16 @@ impl Process {
     /// # Errors
     /// If it does not say where it listens.
     pub fn broker() -> Result<Self, String> {
+        Self::broker_with(&[])
+    }
+
+    /// The same with these variables in its environment.
+    ///
+    /// # Errors
+    /// As [`Process::broker`].
+    pub fn broker_with(environment: &[(&str, &str)]) -> Result<Self, String> {
         let folder = scratch("broker")?;
-        let mut broker = Self::broker_in(&folder)?;
+        let mut broker = Self::started(&folder, environment)?;
         broker.folder = Some(folder);
         Ok(broker)
     }
@@ -66,11 +74,16 @@ impl Process {
     /// # Errors
     /// As [`Process::broker`].
     pub fn broker_in(folder: &Path) -> Result<Self, String> {
+        Self::started(folder, &[])
+    }
+
+    fn started(folder: &Path, environment: &[(&str, &str)]) -> Result<Self, String> {
         let mut command = Command::new(tool("TRINE_BIN")?);
         command
             .args(["--output", "json", "serve", "--listen", "127.0.0.1:0", "--data-dir"])
             .arg(folder.join("data"))
-            .env("RUST_LOG", "warn");
+            .env("RUST_LOG", "warn")
+            .envs(environment.iter().copied());
         let (child, line) = first_line(command)?;
         let told: serde_json::Value =
             serde_json::from_str(&line).map_err(|error| format!("{line:?}: {error}"))?;

@@ -30,6 +30,8 @@ pub enum Bar {
     AtLeast(f64),
     /// At most this.
     AtMost(f64),
+    /// Nothing: it is a figure for its readers.
+    Figure,
 }
 
 impl Row {
@@ -49,6 +51,7 @@ impl Row {
         match self.bar {
             Bar::AtLeast(bar) => middle >= bar,
             Bar::AtMost(bar) => middle <= bar,
+            Bar::Figure => true,
         }
     }
 
@@ -75,6 +78,7 @@ impl Bar {
         match self {
             Self::AtLeast(bar) => format!(">= {bar}"),
             Self::AtMost(bar) => format!("<= {bar}"),
+            Self::Figure => "-".to_owned(),
         }
     }
 }

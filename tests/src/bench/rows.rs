@@ -12,7 +12,7 @@ use crate::bench::echo::{ECHO, UNSERVED};
 use crate::bench::process::{NatsSync, Process};
 use crate::bench::report::{Bar, Row, median};
 use crate::bench::stream::{self, Load};
-use crate::bench::{backlog, nats, unary, waits};
+use crate::bench::{backlog, drain, nats, unary, waits};
 
 /// How a run is made.
 #[derive(Debug, Clone, Copy)]
@@ -24,7 +24,7 @@ pub struct Plan {
 }
 
 /// One measurement of one side.
-type Measure = fn(&Plan) -> Result<f64, String>;
+pub(super) type Measure = fn(&Plan) -> Result<f64, String>;
 
 /// A row to measure.
 #[derive(Debug, Clone, Copy)]
@@ -32,12 +32,12 @@ pub struct Spec {
     /// Name, as `--only` takes it.
     pub name: &'static str,
     /// One measurement of ours.
-    ours: Measure,
+    pub(super) ours: Measure,
     /// One measurement of the peer's.
-    peer: Option<Measure>,
-    unit: &'static str,
-    durability: &'static str,
-    bar: Bar,
+    pub(super) peer: Option<Measure>,
+    pub(super) unit: &'static str,
+    pub(super) durability: &'static str,
+    pub(super) bar: Bar,
 }
 
 /// 128 bytes of JSON.
@@ -51,6 +51,7 @@ pub fn payload() -> Bytes {
 pub fn all() -> Vec<Spec> {
     let mut rows = calls();
     rows.extend(events());
+    rows.extend(drain::rows());
     rows
 }
 
@@ -182,20 +183,21 @@ impl Spec {
 /// A broker with the two functions, and a worker of the one, in processes of their own.
 fn ours(with_worker: bool) -> Result<(Process, Option<Process>), String> {
     let broker = Process::broker()?;
-    wait(async {
-        let channel = stream::channel(&format!("http://{}", broker.address))?;
-        let mut functions = FunctionServiceClient::new(channel);
-        for name in [ECHO, UNSERVED] {
-            let request = CreateFunctionRequest { name: name.to_owned(), settings: None };
-            functions.create_function(request).await.map_err(|status| status.to_string())?;
-        }
-        Ok(())
-    })?;
+    wait(create_functions(&broker.address, &[ECHO, UNSERVED]))?;
     let worker = with_worker.then(|| Process::own(&["work", &broker.address])).transpose()?;
     Ok((broker, worker))
 }
 
-fn wait<T>(future: impl Future<Output = Result<T, String>>) -> Result<T, String> {
+pub(super) async fn create_functions(address: &str, names: &[&str]) -> Result<(), String> {
+    let mut functions = FunctionServiceClient::new(stream::channel(&format!("http://{address}"))?);
+    for name in names {
+        let request = CreateFunctionRequest { name: (*name).to_owned(), settings: None };
+        functions.create_function(request).await.map_err(|status| status.to_string())?;
+    }
+    Ok(())
+}
+
+pub(super) fn wait<T>(future: impl Future<Output = Result<T, String>>) -> Result<T, String> {
     tokio::task::block_in_place(|| Handle::current().block_on(future))
 }
 

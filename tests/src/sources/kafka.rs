@@ -15,26 +15,29 @@ use super::Record;
 use super::field::{Field, Order, Producer, Reading, Trouble, trouble};
 
 const TOPIC: &str = "records";
-const PARTITIONS: u32 = 4;
 const KEYS: u32 = 64;
 
 /// Longest wait for room in the producer's own queue.
 const QUEUE_WAIT: Duration = Duration::from_secs(30);
 
 #[derive(Debug)]
-pub(super) struct KafkaField {
+pub struct KafkaField {
     address: String,
+    partitions: u32,
 }
 
 struct Idempotent(FutureProducer);
 
 impl KafkaField {
-    pub(super) async fn open(address: &str) -> Result<Self, Trouble> {
-        let field = Self { address: address.to_owned() };
+    /// Makes a topic of so many partitions.
+    ///
+    /// # Errors
+    /// What the server at `address` did not do.
+    pub async fn open(address: &str, partitions: u32) -> Result<Self, Trouble> {
+        let field = Self { address: address.to_owned(), partitions };
         let admin: AdminClient<DefaultClientContext> =
             field.client().create().map_err(|error| trouble("connect")(&error))?;
-        let partitions = PARTITIONS.cast_signed();
-        let topic = NewTopic::new(TOPIC, partitions, TopicReplication::Fixed(1));
+        let topic = NewTopic::new(TOPIC, partitions.cast_signed(), TopicReplication::Fixed(1));
         let made = admin.create_topics([&topic], &AdminOptions::new()).await;
         let made = made.map_err(|error| trouble("create the topic")(&error))?;
         match made.into_iter().find_map(Result::err) {
@@ -73,7 +76,7 @@ impl Field for KafkaField {
     }
 
     fn reading(&self) -> Reading {
-        Reading::Shards(PARTITIONS)
+        Reading::Shards(self.partitions)
     }
 
     fn producer(&self) -> BoxFuture<'_, Result<Box<dyn Producer>, Trouble>> {

@@ -8,6 +8,8 @@ use xtask::servers::Product;
 use super::field::{Field, Trouble};
 use super::{activemq, dynamodb, file, kafka, kinesis, nats, rabbitmq, redis, sqs};
 
+const KAFKA_PARTITIONS: u32 = 4;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     File,
@@ -96,7 +98,7 @@ impl Kind {
             Self::File => Arc::new(file::FileField::new(folder)),
             Self::Redis => Arc::new(redis::RedisField::open(address, "records").await?),
             Self::Nats => Arc::new(nats::NatsField::open(address).await?),
-            Self::Kafka => Arc::new(kafka::KafkaField::open(address).await?),
+            Self::Kafka => Arc::new(kafka::KafkaField::open(address, KAFKA_PARTITIONS).await?),
             Self::Sqs => Arc::new(sqs::SqsField::standard(address).await?),
             Self::SqsFifo => Arc::new(sqs::SqsField::fifo(address).await?),
             Self::Kinesis => Arc::new(kinesis::KinesisField::open(address).await?),

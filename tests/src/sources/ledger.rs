@@ -71,7 +71,7 @@ impl Ledger {
             return false;
         }
         if sequence < row.next || row.early.contains(&sequence) {
-            let newest = row.early.last().copied().unwrap_or(row.next.saturating_sub(1));
+            let newest = row.early.last().copied().unwrap_or_else(|| row.next.saturating_sub(1));
             self.longest_step_back = self.longest_step_back.max(newest.saturating_sub(sequence));
             self.duplicates += 1;
             return false;

@@ -24,10 +24,11 @@ mod witness;
 
 pub use field::{Field, Order, Producer, Reading, Trouble};
 pub use file::FileField;
+pub use kafka::KafkaField;
 pub use kind::Kind;
 pub use ledger::Ledger;
 pub use outage::{Ground, Outage};
-pub use record::{RECORD_BYTES, Record, records_of};
+pub use record::{RECORD_BYTES, Record, count_of, records_of};
 pub use redis::RedisField;
 pub use sqs::SqsField;
 pub use stage::{BATCH, Plan, run};

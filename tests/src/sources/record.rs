@@ -3,6 +3,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use memchr::memmem;
 use serde_json::Value;
 
 /// Length of a record's text.
@@ -61,6 +62,16 @@ pub fn records_of(event: &[u8]) -> Result<Vec<Record>, serde_json::Error> {
     Ok(found)
 }
 
+/// How many records are in an event, by a look at its bytes: for functions that must not be slower than what is measured.
+#[must_use]
+pub fn count_of(event: &[u8]) -> u64 {
+    let plain = memmem::find_iter(event, MARK).filter(|at| {
+        // Sources are called `trine:kafka` and the like; a record goes on with the number of its key.
+        event.get(at + MARK.len()).is_some_and(u8::is_ascii_digit)
+    });
+    (plain.count() + memmem::find_iter(event, MARK_IN_BASE64).count()) as u64
+}
+
 fn gather(value: &Value, found: &mut Vec<Record>) {
     match value {
         Value::String(text) => {
@@ -88,6 +99,8 @@ mod tests {
             {"dynamodb": {"NewImage": {"text": {"S": second.text()}}}},
         ]}});
         assert_eq!(records_of(event.to_string().as_bytes()).unwrap(), [first, second]);
+        assert_eq!(count_of(event.to_string().as_bytes()), 2);
+        assert_eq!(count_of(b"{\"eventSource\":\"trine:file\"}"), 0);
         assert!(records_of(b"{").is_err());
     }
 }

@@ -31,6 +31,11 @@ fn custom(number: usize) -> SourceConfig {
     SourceConfig { source: Some(Source::Custom(custom)) }
 }
 
+/// A broker that reads nothing itself: the only poller is the test's.
+async fn broker() -> Broker {
+    Setup::new().set("poller.enabled", false).start().await
+}
+
 async fn try_create(
     client: &Client,
     function: &str,
@@ -81,7 +86,7 @@ async fn why(client: &Client, id: &str) -> String {
 #[test]
 fn a_mapping_has_the_states_of_lambda() {
     run(async {
-        let broker = Broker::start().await;
+        let broker = broker().await;
         let client = broker.client();
         client.create("f", patient()).await;
         let made = create(&client, custom(1)).await;
@@ -129,7 +134,7 @@ fn a_mapping_has_the_states_of_lambda() {
 #[test]
 fn what_cannot_be_is_refused_in_words() {
     run(async {
-        let broker = Broker::start().await;
+        let broker = broker().await;
         let client = broker.client();
         client.create("f", patient()).await;
         let mapping = create(&client, sqs("orders")).await;
@@ -183,7 +188,7 @@ fn what_cannot_be_is_refused_in_words() {
 #[test]
 fn an_update_changes_what_is_given_and_shows_what_is_in_force() {
     run(async {
-        let broker = Broker::start().await;
+        let broker = broker().await;
         let client = broker.client();
         client.create("f", patient()).await;
         let mapping = create(&client, sqs("orders")).await;
@@ -220,7 +225,7 @@ fn an_update_changes_what_is_given_and_shows_what_is_in_force() {
 #[test]
 fn checkpoints_are_kept_under_the_newest_fence_only() {
     run(async {
-        let mut broker = Broker::start().await;
+        let mut broker = broker().await;
         let client = broker.client();
         client.create("f", patient()).await;
         let mapping = create(&client, custom(1)).await;
@@ -314,7 +319,7 @@ fn settled(id: &str, fence: u64, key: &str, count: u32) -> ParkReport {
 #[test]
 fn parked_records_come_back_in_order_also_after_a_crash() {
     run(async {
-        let mut broker = Broker::start().await;
+        let mut broker = broker().await;
         let client = broker.client();
         client.create("f", patient()).await;
         let mapping = create(&client, custom(1)).await;
@@ -361,7 +366,7 @@ fn parked_records_come_back_in_order_also_after_a_crash() {
 #[test]
 fn a_failure_record_goes_to_the_mappings_destination_once_a_try() {
     run(async {
-        let broker = Broker::start().await;
+        let broker = broker().await;
         let client = broker.client();
         client.create("f", patient()).await;
         client.create("g", patient()).await;
@@ -402,7 +407,7 @@ fn a_failure_record_goes_to_the_mappings_destination_once_a_try() {
 #[test]
 fn a_seek_is_asked_of_the_holder() {
     run(async {
-        let broker = Broker::start().await;
+        let broker = broker().await;
         let client = broker.client();
         client.create("f", patient()).await;
         let mapping = create(&client, custom(1)).await;
@@ -466,7 +471,7 @@ fn a_seek_is_asked_of_the_holder() {
 #[test]
 fn what_pollers_tell_is_shown_and_counted() {
     run(async {
-        let mut broker = Broker::start().await;
+        let mut broker = broker().await;
         let client = broker.client();
         client.create("f", patient()).await;
         let mapping = create(&client, custom(1)).await;
@@ -543,7 +548,7 @@ fn what_pollers_tell_is_shown_and_counted() {
 #[test]
 fn a_hello_that_breaks_a_rule_is_refused() {
     run(async {
-        let broker = Broker::start().await;
+        let broker = broker().await;
         let client = broker.client();
         for (hello, words) in [
             (hello("", &["puppet"], 1), "hello.poller"),
@@ -569,7 +574,7 @@ fn a_hello_that_breaks_a_rule_is_refused() {
 #[test]
 fn frames_that_break_a_rule_end_the_session_and_nothing_else() {
     run(async {
-        let broker = Broker::start().await;
+        let broker = broker().await;
         let client = broker.client();
         client.create("f", patient()).await;
         let mapping = create(&client, custom(1)).await;
@@ -636,7 +641,7 @@ fn frames_that_break_a_rule_end_the_session_and_nothing_else() {
 #[test]
 fn a_poller_that_reads_no_answers_holds_up_nobody() {
     run(async {
-        let broker = Broker::start().await;
+        let broker = broker().await;
         let client = broker.client();
         client.create("f", patient()).await;
         let mapping = create(&client, custom(1)).await;
@@ -671,7 +676,7 @@ fn a_poller_that_reads_no_answers_holds_up_nobody() {
 #[test]
 fn mappings_are_listed_in_pages_and_by_function() {
     run(async {
-        let broker = Broker::start().await;
+        let broker = broker().await;
         let client = broker.client();
         client.create("f", patient()).await;
         client.create("g", patient()).await;
@@ -701,7 +706,7 @@ fn mappings_are_listed_in_pages_and_by_function() {
 #[test]
 fn a_restart_with_ten_thousand_checkpoints_is_quick() {
     run(async {
-        let mut broker = Broker::start().await;
+        let mut broker = broker().await;
         let client = broker.client();
         client.create("f", patient()).await;
         let mapping = create(&client, custom(1)).await;

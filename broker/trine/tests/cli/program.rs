@@ -180,7 +180,7 @@ impl Served {
     }
 
     /// Asks over and over; every question is a round trip, so this does not spin.
-    fn soon<T>(&self, ask: impl Fn() -> Option<T>, what: &str) -> T {
+    pub(crate) fn soon<T>(&self, ask: impl Fn() -> Option<T>, what: &str) -> T {
         let started = Instant::now();
         while started.elapsed() < SOON {
             if let Some(answer) = ask() {
