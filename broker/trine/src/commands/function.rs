@@ -308,7 +308,7 @@ mod tests {
             ("function update f", "nothing to change"),
             ("function create f --timeout 500ms", "whole seconds"),
             ("function create f --timeout 5", "500ms, 3s, 5m, 1h"),
-            ("function create f --on-success sqs:q", "unknown kind"),
+            ("function create f --on-success s3:bucket", "unknown kind"),
             ("function create f --reserved-concurrency many", "whole number, or none"),
             ("function update f --clear size", "possible values"),
         ] {
