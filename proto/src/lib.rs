@@ -4,6 +4,7 @@
 //! This crate knows the wire and nothing behind it: no engine, no store, no socket.
 
 mod codec;
+pub mod notation;
 pub mod reason;
 
 /// Messages, clients and servers of the package `trine.v1`, generated from `proto/trine/v1/`.

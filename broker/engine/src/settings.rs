@@ -170,6 +170,40 @@ pub enum Destination {
         /// A plain file name.
         name: Box<str>,
     },
+    /// A standard queue of SQS.
+    Sqs {
+        /// Its ARN or its URL.
+        queue: Box<str>,
+        /// Empty: that of ARN or URL.
+        region: Box<str>,
+        /// Empty: AWS's own, or where the URL is.
+        endpoint_url: Box<str>,
+    },
+    /// POST to this URL what SNS would.
+    Sns {
+        /// Absolute, http or https.
+        url: Box<str>,
+        /// What the receiver is told about the topic.
+        topic_arn: Box<str>,
+    },
+    /// A topic of Kafka.
+    Kafka {
+        /// `host:port` each. Empty: those of the mapping's source.
+        bootstrap_servers: Box<[Box<str>]>,
+        /// Its name.
+        topic: Box<str>,
+    },
+    /// An exchange of RabbitMQ, or a queue through the default one.
+    RabbitMq {
+        /// `amqp://host:port` or `amqps://host:port`.
+        url: Box<str>,
+        /// Empty: `/`.
+        virtual_host: Box<str>,
+        /// Empty: the default exchange.
+        exchange: Box<str>,
+        /// Routing key, or queue with the default exchange.
+        routing_key: Box<str>,
+    },
 }
 
 /// Settings of one function, as its user set them: `None` is left to the default.

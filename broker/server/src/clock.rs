@@ -61,6 +61,12 @@ pub(crate) fn monotonic() -> Instant {
     Instant::now()
 }
 
+/// The wall clock of the machine, for signatures that others compare with theirs; virtual time means nothing to them.
+#[cfg(feature = "sqs")]
+pub(crate) fn wall() -> SystemTime {
+    SystemTime::now()
+}
+
 /// The wall clock; zero for a machine that believes to be before 1970.
 fn wall_ms() -> Millis {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

@@ -15,6 +15,7 @@
 
 mod broker;
 mod clock;
+mod credentials;
 pub mod destinations;
 mod edge;
 mod front;
@@ -33,6 +34,7 @@ mod store;
 pub use trine_proto as proto;
 
 pub use broker::{Broker, Drained, StartError, StopReason};
-pub use options::{
-    BrokerOptions, DestinationPolicy, Limits, MappingBounds, NatsCredential, StoreOption, Timing,
+pub use credentials::{
+    AwsCredential, KafkaCredential, KafkaLogin, KafkaMechanism, NatsCredential, RabbitMqCredential,
 };
+pub use options::{BrokerOptions, DestinationPolicy, Limits, MappingBounds, StoreOption, Timing};

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use trine_engine::mapping::MappingLimits;
 
+use crate::credentials::{AwsCredential, KafkaCredential, NatsCredential, RabbitMqCredential};
+
 /// Everything a [`Broker`](crate::Broker) needs to start. [`BrokerOptions::default`] is a broker
 /// for this process alone: without a socket, and with the memory store.
 #[derive(Debug, Clone)]
@@ -106,33 +108,18 @@ pub struct Timing {
 /// What destinations may reach.
 #[derive(Debug, Clone, Default)]
 pub struct DestinationPolicy {
-    /// Allow HTTP destinations on loopback, link-local, private and metadata addresses. Default false.
+    /// Allow HTTP and SNS destinations, and SQS ones with an endpoint of their own, on loopback, link-local, private and metadata addresses. Default false.
     pub allow_internal_addresses: bool,
     /// Folder of file destinations. Unset: file destinations are refused.
     pub file_dir: Option<PathBuf>,
     /// User and password or token for NATS servers, by `host:port`; `""` for any.
     pub nats_credentials: Vec<NatsCredential>,
-}
-
-/// How to log in to one NATS server.
-#[derive(Clone, PartialEq, Eq)]
-pub struct NatsCredential {
-    /// `host:port`, or empty for every server without its own entry.
-    pub server: String,
-    /// User name; empty with a token.
-    pub user: String,
-    /// Password or token.
-    pub secret: String,
-}
-
-impl std::fmt::Debug for NatsCredential {
-    /// Without the secret: options are logged.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("NatsCredential")
-            .field("server", &self.server)
-            .field("user", &self.user)
-            .finish_non_exhaustive()
-    }
+    /// Logins of Kafka clusters. A cluster without one is spoken to in the clear and without a login.
+    pub kafka_credentials: Vec<KafkaCredential>,
+    /// Logins of RabbitMQ servers.
+    pub rabbitmq_credentials: Vec<RabbitMqCredential>,
+    /// Keys that SQS is asked with. Unset: SQS destinations fail until there are some.
+    pub aws_credential: Option<AwsCredential>,
 }
 
 impl BrokerOptions {

@@ -39,7 +39,7 @@ pub(crate) const fn advice(reason: Reason) -> Option<&'static str> {
         R::IdempotencyMismatch => "use another --idempotency-key for another payload",
         R::NotRedrivable => "only dead invocations and undelivered records can be redriven",
         R::DestinationForbidden => {
-            "the broker's destinations.allow_internal_addresses decides about internal addresses"
+            "the broker's configuration (destinations) and the features it was built with decide"
         }
         R::StoreUnknown => "send it again with an --idempotency-key, so that it cannot count twice",
         R::VirtualTimeOff => "start the broker with `trine serve --virtual-time`",

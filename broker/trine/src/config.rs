@@ -4,6 +4,7 @@
 //! Text goes in, checked types come out; nothing here opens a port or a store.
 
 mod broker;
+mod destinations;
 mod fault;
 mod file;
 mod layers;
@@ -53,6 +54,7 @@ impl Configuration {
             Resolver::new(Layers::new(flags, environment, file.entries), file.faults);
         let data_dir = resolver.value("data_dir", PathBuf::from("./trine-data"));
         let mut broker = broker::resolve(&mut resolver, &data_dir);
+        broker.destinations.aws_credential = destinations::aws_credential(environment);
         let log_format = resolver.value("log.format", LogFormat::Human);
         let log_filter =
             resolver.checked("log.filter", "info".to_owned(), |filter: &String| log::check(filter));

@@ -1,15 +1,19 @@
-//! The notation of destinations: `function:NAME`, `http://…`, `nats://host:port/subject`,
-//! `jetstream://host:port/subject`, `file:NAME`, and `none`.
+//! Reads the notation of destinations (`trine_proto::notation`), and `none`.
 //!
 //! It knows the notation and what the contract says of each part; whether a destination is
 //! allowed is the broker's decision.
 
+use trine_proto::notation::decode;
 use trine_proto::v1;
 use trine_proto::v1::destination::Target;
 
+/// In the notation that [`parse`] reads.
+pub(crate) use trine_proto::notation::destination as show;
+
 /// What is accepted, for messages.
 pub(crate) const EXPECTED: &str = "function:NAME, http://… or https://…, \
-    nats://HOST:PORT/SUBJECT, jetstream://HOST:PORT/SUBJECT, file:NAME, or none";
+    nats://HOST:PORT/SUBJECT, jetstream://HOST:PORT/SUBJECT, file:NAME, sqs:ARN or sqs:URL, \
+    sns:URL#TOPIC_ARN, kafka://HOST:PORT/TOPIC, rabbitmq://HOST:PORT/QUEUE or …/EXCHANGE/KEY, or none";
 
 /// A destination as it was written on the command line.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,24 +34,14 @@ pub(crate) fn parse(text: &str) -> Result<DestinationArgument, String> {
         "http" | "https" => Target::Http(v1::HttpDestination { url: http_url(text, rest)? }),
         "nats" | "jetstream" => Target::Nats(nats(rest, scheme == "jetstream")?),
         "file" => Target::File(v1::FileDestination { name: file_name(rest)? }),
+        "sqs" => Target::Sqs(sqs(rest)?),
+        "sns" => Target::Sns(sns(rest)?),
+        "kafka" => Target::Kafka(kafka(rest)?),
+        "rabbitmq" => Target::Rabbitmq(rabbitmq("amqp", rest)?),
+        "rabbitmqs" => Target::Rabbitmq(rabbitmq("amqps", rest)?),
         _ => return Err(format!("unknown kind {scheme:?}: expected {EXPECTED}")),
     };
     Ok(DestinationArgument::To(v1::Destination { target: Some(target) }))
-}
-
-/// In the notation that [`parse`] reads.
-pub(crate) fn show(destination: &v1::Destination) -> String {
-    match &destination.target {
-        None => "none".to_owned(),
-        Some(Target::Function(name)) => format!("function:{name}"),
-        Some(Target::Http(http)) => http.url.clone(),
-        Some(Target::File(file)) => format!("file:{}", file.name),
-        Some(Target::Nats(nats)) => {
-            let server = nats.url.strip_prefix("nats://").unwrap_or(&nats.url);
-            let scheme = if nats.jetstream { "jetstream" } else { "nats" };
-            format!("{scheme}://{server}/{}", nats.subject)
-        }
-    }
 }
 
 fn function_name(name: &str) -> Result<String, String> {
@@ -105,6 +99,98 @@ fn file_name(name: &str) -> Result<String, String> {
     Ok(name.to_owned())
 }
 
+fn sqs(rest: &str) -> Result<v1::SqsDestination, String> {
+    let (queue, query) = rest.split_once('?').unwrap_or((rest, ""));
+    if !queue.starts_with("arn:") && !queue.contains("://") {
+        return Err(
+            "expected sqs:arn:aws:sqs:REGION:ACCOUNT:NAME or the queue's URL, and perhaps \
+                    ?region=REGION&endpoint_url=URL"
+                .to_owned(),
+        );
+    }
+    if rest.contains('@') {
+        return Err(no_credentials("are the broker's own (AWS_ACCESS_KEY_ID)"));
+    }
+    let [region, endpoint_url] = parameters(query, ["region", "endpoint_url"])?;
+    Ok(v1::SqsDestination { queue: queue.to_owned(), region, endpoint_url })
+}
+
+fn sns(rest: &str) -> Result<v1::SnsDestination, String> {
+    let expected = || "expected sns:URL#TOPIC_ARN, sns:https://HOST/PATH#arn:aws:sns:…".to_owned();
+    let (url, topic_arn) = rest.rsplit_once('#').ok_or_else(expected)?;
+    let after_scheme = ["http:", "https:"].into_iter().find_map(|scheme| url.strip_prefix(scheme));
+    let url = http_url(url, after_scheme.ok_or_else(expected)?)?;
+    if !topic_arn.starts_with("arn:") {
+        return Err(expected());
+    }
+    Ok(v1::SnsDestination { url, topic_arn: topic_arn.to_owned() })
+}
+
+/// Without servers it is a topic of the cluster that the mapping reads (LS 4.8).
+fn kafka(rest: &str) -> Result<v1::KafkaDestination, String> {
+    let expected = || "expected HOST:PORT,HOST:PORT/TOPIC after kafka://".to_owned();
+    let rest = rest.strip_prefix("//").ok_or_else(expected)?;
+    if rest.contains('@') {
+        return Err(no_credentials("are in the broker's configuration (destinations.kafka)"));
+    }
+    let (servers, topic) = match rest.split_once('/') {
+        Some((servers, topic)) => (servers.split(',').map(str::to_owned).collect(), topic),
+        None => (Vec::new(), rest),
+    };
+    let fine = |server: &String| match server.rsplit_once(':') {
+        Some((host, port)) => !host.is_empty() && port.parse::<u16>().is_ok(),
+        None => false,
+    };
+    if topic.is_empty() || topic.contains(['/', ':']) || !servers.iter().all(fine) {
+        return Err(expected());
+    }
+    Ok(v1::KafkaDestination { bootstrap_servers: servers, topic: topic.to_owned() })
+}
+
+fn rabbitmq(scheme: &str, rest: &str) -> Result<v1::RabbitMqDestination, String> {
+    let expected = || {
+        "expected HOST:PORT/QUEUE or HOST:PORT/EXCHANGE/ROUTING_KEY after rabbitmq://, and perhaps \
+                       ?virtual_host=NAME; names are percent-encoded"
+            .to_owned()
+    };
+    let rest = rest.strip_prefix("//").ok_or_else(expected)?;
+    let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let (server, names) = rest.split_once('/').ok_or_else(expected)?;
+    if server.contains('@') {
+        return Err(no_credentials("are in the broker's configuration (destinations.rabbitmq)"));
+    }
+    let (exchange, routing_key) = names.split_once('/').unwrap_or(("", names));
+    let name = |text: &str| decode(text).ok_or_else(expected);
+    let [virtual_host] = parameters(query, ["virtual_host"])?;
+    if server.is_empty() || names.is_empty() || routing_key.contains('/') {
+        return Err(expected());
+    }
+    Ok(v1::RabbitMqDestination {
+        url: format!("{scheme}://{server}"),
+        virtual_host: name(&virtual_host)?,
+        exchange: name(exchange)?,
+        routing_key: name(routing_key)?,
+    })
+}
+
+/// What a query says of `names`, in their order; empty where it says nothing.
+fn parameters<const N: usize>(query: &str, names: [&str; N]) -> Result<[String; N], String> {
+    let mut values = names.map(|_| String::new());
+    for part in query.split('&').filter(|part| !part.is_empty()) {
+        let (name, value) = part.split_once('=').unwrap_or((part, ""));
+        let place = names.iter().position(|known| *known == name);
+        let place = place.ok_or_else(|| {
+            format!("unknown parameter {name:?}: expected {}", names.join(" or "))
+        })?;
+        values[place] = value.to_owned();
+    }
+    Ok(values)
+}
+
+fn no_credentials(where_they_are: &str) -> String {
+    format!("credentials do not belong into a destination; they {where_they_are}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -118,6 +204,17 @@ mod tests {
             "nats://localhost:4222/orders.failed",
             "jetstream://[::1]:4222/orders.failed",
             "file:failures.jsonl",
+            "sqs:arn:aws:sqs:eu-west-1:123456789012:failures",
+            "sqs:https://sqs.eu-west-1.amazonaws.com/123456789012/failures",
+            "sqs:arn:aws:sqs:us-east-1:000000000000:q?endpoint_url=http://127.0.0.1:4566",
+            "sqs:http://127.0.0.1:4566/000000000000/q?region=us-east-1&endpoint_url=http://b:1",
+            "sns:https://example.com/topic?a=b#arn:aws:sns:eu-west-1:123456789012:failures",
+            "kafka://k1:9092,k2:9092/orders.failed",
+            "kafka://orders.failed",
+            "rabbitmq://localhost:5672/failures",
+            "rabbitmq://localhost/a%20queue%2F%C3%BC",
+            "rabbitmqs://rabbit:5671/orders/failed.%23?virtual_host=%2Fshop",
+            "rabbitmq://[::1]:5672/fanout/",
         ] {
             let Ok(DestinationArgument::To(destination)) = parse(text) else {
                 panic!("{text} was refused");
@@ -132,7 +229,25 @@ mod tests {
         for (text, part) in [
             ("", "expected function:NAME"),
             ("thumbnail", "expected function:NAME"),
-            ("sqs:queue", "unknown kind \"sqs\""),
+            ("s3:bucket", "unknown kind \"s3\""),
+            ("sqs:queue", "expected sqs:arn:"),
+            ("sqs:https://k:s@localhost/1/q", "credentials"),
+            ("sqs:arn:aws:sqs:eu-west-1:1:q?reg=a", "unknown parameter \"reg\""),
+            ("sns:https://example.com/topic", "sns:URL#TOPIC_ARN"),
+            ("sns:ftp://example.com#arn:aws:sns:eu-west-1:1:t", "sns:URL#TOPIC_ARN"),
+            ("sns:https://example.com/#topic", "sns:URL#TOPIC_ARN"),
+            ("sns:https://u:p@example.com/#arn:aws:sns:eu-west-1:1:t", "credentials"),
+            ("kafka:topic", "HOST:PORT"),
+            ("kafka://", "HOST:PORT"),
+            ("kafka://k1/topic", "HOST:PORT"),
+            ("kafka://k1:9092", "HOST:PORT"),
+            ("kafka://u:p@k1:9092/topic", "credentials"),
+            ("rabbitmq://localhost:5672", "HOST:PORT/QUEUE"),
+            ("rabbitmq://localhost:5672/", "HOST:PORT/QUEUE"),
+            ("rabbitmq://localhost:5672/a/b/c", "HOST:PORT/QUEUE"),
+            ("rabbitmq://localhost:5672/a%2", "percent-encoded"),
+            ("rabbitmq://u:p@localhost:5672/a", "credentials"),
+            ("rabbitmq://localhost:5672/a?vhost=b", "unknown parameter \"vhost\""),
             ("function:", "not a function name"),
             ("function:a b", "not a function name"),
             ("http:example.com", "expected a host"),

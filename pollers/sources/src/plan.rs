@@ -53,6 +53,8 @@ pub(crate) struct Plan {
     pub(crate) begins_at_end: bool,
     /// Records may be set aside by key.
     pub(crate) parks: bool,
+    /// What is given up goes to a topic of Kafka, which gets records of Kafka one by one (LS 4.8).
+    pub(crate) fails_one_by_one: bool,
     pub(crate) connector: Arc<dyn Connect>,
     pub(crate) parked: Vec<ParkedKeyState>,
     /// Tumbling windows that are open at the checkpoint: start and state.
@@ -146,6 +148,7 @@ impl Plan {
             begins_at_end: effective.start == Some(Start::Latest)
                 && connector.descriptor().settling == Settling::LowWater(Keeper::Broker),
             parks: effective.exhausted_policy == ExhaustedPolicy::ParkKey,
+            fails_one_by_one: kind == SourceKind::Kafka && fails_to_kafka(mapping),
             filters: effective.filters,
             answers,
             connector,
@@ -226,6 +229,12 @@ fn parameters(mapping: &Mapping) -> Parameters {
         exhausted_policy: settings.exhausted_policy.and_then(exhausted_policy),
         lookahead_records_max: settings.lookahead_records_max,
     }
+}
+
+fn fails_to_kafka(mapping: &Mapping) -> bool {
+    let settings = mapping.settings.as_ref();
+    let target = settings.and_then(|settings| settings.on_failure.as_ref()?.target.as_ref());
+    matches!(target, Some(v1::destination::Target::Kafka(_)))
 }
 
 fn starting_position(wire: i32) -> Option<StartingPosition> {

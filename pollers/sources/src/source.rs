@@ -43,6 +43,16 @@ pub trait Connect: fmt::Debug + Send + Sync + 'static {
     /// The member of an on-failure record that says which records were given up, for example `KinesisBatchInfo` and its
     /// object (LS 4.6, 4.8). Called with at least one record, all of `shard`.
     fn batch_member(&self, shard: &ShardName, given_up: &[&Record]) -> (&'static str, Value);
+
+    /// The same for an on-failure record about a single one, as a destination of the source's own kind gets it (LS 4.8). `None`: there is no such
+    /// form of it.
+    fn record_member(
+        &self,
+        _shard: &ShardName,
+        _given_up: &Record,
+    ) -> Option<(&'static str, Value)> {
+        None
+    }
 }
 
 /// One connection. When it breaks, the runner drops it and has another one made: a connection does not heal itself, unless its

@@ -8,6 +8,7 @@ use futures_util::StreamExt as _;
 use rdkafka::ClientConfig;
 use rdkafka::Message as _;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
+use rdkafka::message::BorrowedMessage;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use trine_proto::v1::{KafkaSource, NatsSource};
 
@@ -38,7 +39,7 @@ fn drain_topic(source: &KafkaSource, records: u64) -> Result<f64, String> {
     let mut began = None;
     let mut offsets = TopicPartitionList::new();
     for read in 1..=records {
-        let message = consumer.poll(STALL).ok_or("no record came")?.map_err(text)?;
+        let message = next(&consumer)?;
         began.get_or_insert_with(Instant::now);
         let (partition, next) = (message.partition(), Offset::Offset(message.offset() + 1));
         if offsets.find_partition(&source.topic, partition).is_none() {
@@ -51,6 +52,17 @@ fn drain_topic(source: &KafkaSource, records: u64) -> Result<f64, String> {
         }
     }
     rate(records, began)
+}
+
+/// The next record. The library comes back without one for other events too.
+fn next(consumer: &BaseConsumer) -> Result<BorrowedMessage<'_>, String> {
+    let begun = Instant::now();
+    while begun.elapsed() < STALL {
+        if let Some(message) = consumer.poll(STALL) {
+            return message.map_err(text);
+        }
+    }
+    Err(format!("no record came for {STALL:?}"))
 }
 
 /// Records a second of a durable pull consumer that asks for batches and acknowledges each message.

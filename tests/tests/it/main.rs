@@ -10,6 +10,7 @@ mod demo;
 mod destinations;
 mod disk;
 mod events;
+mod failed_records;
 mod foreign;
 mod functions;
 mod hostile;

@@ -13,6 +13,9 @@ use super::site::Site;
 use crate::failure::{During, Failure, Outcome};
 use crate::tools::{self, Cache};
 
+/// Above all that tests send, and small enough for one that sends too much.
+const MESSAGE_BYTES_MAX: usize = 16 << 20;
+
 const CLIENTS: usize = 0;
 const MAPPER: usize = 1;
 const NODES: usize = 2;
@@ -43,7 +46,8 @@ impl Fetched for RabbitMq {
     fn prepare(&self, site: &Site) -> Outcome {
         let config = format!(
             "listeners.tcp.1 = {}\nlog.console = true\nlog.console.level = warning\n\
-             log.file = false\nvm_memory_high_watermark.absolute = 1GB\n",
+             log.file = false\nvm_memory_high_watermark.absolute = 1GB\n\
+             max_message_size = {MESSAGE_BYTES_MAX}\n",
             site.address(CLIENTS)
         );
         site.write("rabbitmq.conf", &config)?;

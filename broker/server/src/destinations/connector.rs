@@ -1,4 +1,4 @@
-//! Connections of HTTP destinations: names are resolved here, addresses judged here, and what was
+//! Connections of all that is spoken to over HTTP: names are resolved here, addresses judged here, and what was
 //! judged is what is connected to.
 //!
 //! A check of the name at creation, or a second lookup after a check, could be answered differently

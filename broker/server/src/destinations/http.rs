@@ -1,4 +1,4 @@
-//! Delivery by HTTP: one POST, one answer, judged by its status alone.
+//! Delivery by HTTP: one POST, one answer, judged by its status alone. What else is spoken over HTTP uses the same clients.
 //!
 //! hyper's client and not a higher one: those that follow redirects, read proxies from the
 //! environment or bring a resolver of their own would have to be told not to, one by one.
@@ -25,12 +25,19 @@ const IDLE_PER_HOST_MAX: usize = 4;
 /// How long they are kept.
 const IDLE_WAIT: Duration = Duration::from_secs(30);
 
-/// Bytes of an answer that are read, and how long for: only so that the connection can be used
-/// again. They are not shown either; an answer may repeat what it was sent.
+/// Bytes of an answer that are read, and how long for. They are never shown: an answer may repeat what it was sent.
 const ANSWER_BYTES_MAX: usize = 16 * 1024;
 const ANSWER_WAIT: Duration = Duration::from_millis(500);
 
 const AGENT: &str = concat!("trine/", env!("CARGO_PKG_VERSION"));
+
+/// What a server answered.
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    /// Its beginning.
+    #[cfg_attr(not(feature = "sqs"), expect(dead_code, reason = "only SQS looks into it"))]
+    pub(super) body: Vec<u8>,
+}
 
 type Encrypted = Client<HttpsConnector<Connector>, Full<Bytes>>;
 
@@ -49,24 +56,38 @@ impl Http {
         Self { connector, plain, encrypted: OnceCell::new() }
     }
 
-    /// Offers `record` once.
+    /// Offers `record` once, as a CloudEvent.
     pub(super) async fn post(&self, target: &HttpTarget, record: &DestinationRecord) -> Tried {
+        self.offer(target, cloud_event_request(target, record)).await
+    }
+
+    /// Sends a request that has a record in it; the status of the answer is all that counts.
+    pub(super) async fn offer(&self, target: &HttpTarget, request: Request<Full<Bytes>>) -> Tried {
+        match self.send(target, request).await {
+            Ok(answer) => Tried::Answered(judge(target, answer.status)),
+            Err(tried) => tried,
+        }
+    }
+
+    /// Sends a request to `target` and reads the beginning of its answer.
+    ///
+    /// # Errors
+    /// What the try came to, if there is no answer.
+    pub(super) async fn send(
+        &self,
+        target: &HttpTarget,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Answer, Tried> {
         let answer = if target.is_https() {
-            let client = match self.encrypted.get_or_try_init(|| self.encrypted()).await {
-                Ok(client) => client,
-                Err(why) => return Tried::Answered(DeliveryOutcome::Failed(why)),
-            };
-            client.request(request(target, record)).await
+            let client = self.encrypted.get_or_try_init(|| self.encrypted()).await;
+            let client = client.map_err(|why| Tried::Answered(DeliveryOutcome::Failed(why)))?;
+            client.request(request).await
         } else {
-            self.plain.request(request(target, record)).await
+            self.plain.request(request).await
         };
         match answer {
-            Ok(answer) => {
-                let outcome = judge(target, answer.status());
-                drain(answer).await;
-                Tried::Answered(outcome)
-            }
-            Err(error) => failure(target, &error),
+            Ok(answer) => Ok(Answer { status: answer.status(), body: beginning(answer).await }),
+            Err(error) => Err(failure(target, &error)),
         }
     }
 
@@ -99,13 +120,19 @@ fn client_builder() -> hyper_util::client::legacy::Builder {
     builder
 }
 
-fn request(target: &HttpTarget, record: &DestinationRecord) -> Request<Full<Bytes>> {
-    let mut request = Request::new(Full::new(record.json.clone()));
+/// A POST of `body` to `target`.
+pub(super) fn post_request(target: &HttpTarget, body: Bytes) -> Request<Full<Bytes>> {
+    let mut request = Request::new(Full::new(body));
     *request.method_mut() = hyper::Method::POST;
     *request.uri_mut() = target.uri().clone();
+    request.headers_mut().insert(USER_AGENT, HeaderValue::from_static(AGENT));
+    request
+}
+
+fn cloud_event_request(target: &HttpTarget, record: &DestinationRecord) -> Request<Full<Bytes>> {
+    let mut request = post_request(target, record.json.clone());
     let headers = request.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(cloud_event::CONTENT_TYPE));
-    headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
     for (name, value) in
         cloud_event::attributes(record).into_iter().chain(cloud_event::trace(record))
     {
@@ -139,19 +166,21 @@ fn judge(target: &HttpTarget, status: StatusCode) -> DeliveryOutcome {
     }
 }
 
-async fn drain(answer: Response<Incoming>) {
+/// The first bytes of an answer: so that the connection can be used again, and for those that look into them.
+async fn beginning(answer: Response<Incoming>) -> Vec<u8> {
     let mut body = answer.into_body();
+    let mut bytes = Vec::new();
     let read = async {
-        let mut bytes = 0;
         while let Some(Ok(frame)) = body.frame().await {
-            bytes += frame.data_ref().map_or(0, Bytes::len);
-            if bytes > ANSWER_BYTES_MAX {
+            bytes.extend_from_slice(frame.data_ref().map_or(&[], Bytes::as_ref));
+            if bytes.len() > ANSWER_BYTES_MAX {
                 return;
             }
         }
     };
     // Whether it ended does not matter: without its end the connection is closed, that is all.
     let _ = tokio::time::timeout(ANSWER_WAIT, read).await;
+    bytes
 }
 
 fn failure(target: &HttpTarget, error: &ClientError) -> Tried {

@@ -1,5 +1,6 @@
-//! Where the records of finished asynchronous invocations go (LS 3.3): another function, an HTTP
-//! URL, a NATS subject or stream, a file of JSON lines.
+//! Where the records of finished asynchronous invocations go (LS 3.3), and those of mappings that gave records up (LS 4.6): another
+//! function, an HTTP URL, what expects notifications of SNS, a queue of SQS or RabbitMQ, a topic of Kafka, a NATS subject or stream, a
+//! file of JSON lines.
 //!
 //! Owns one try: what a record looks like, how each kind of destination is reached, what it may
 //! reach, and what its answer means. Does not know when to try, for how long, and what becomes of a
@@ -10,17 +11,38 @@
 //! the record and nothing of what a destination answered (S11).
 
 mod address;
+mod arn;
 mod cloud_event;
+mod connections;
 mod connector;
 mod error_object;
 mod file;
 mod http;
 mod http_target;
+#[cfg(feature = "kafka")]
+mod kafka;
+#[cfg(feature = "kafka")]
+mod kafka_connection;
+#[cfg(feature = "kafka")]
+mod kafka_target;
 mod lanes;
 mod nats;
 mod nats_connection;
 mod nats_target;
+#[cfg(feature = "rabbitmq")]
+mod rabbitmq;
+#[cfg(feature = "rabbitmq")]
+mod rabbitmq_connection;
+#[cfg(feature = "rabbitmq")]
+mod rabbitmq_target;
 mod record;
+mod server_name;
+mod sns;
+#[cfg(feature = "sqs")]
+mod sqs;
+#[cfg(feature = "sqs")]
+mod sqs_target;
+mod target;
 mod timestamp;
 
 use std::sync::Arc;
@@ -31,15 +53,20 @@ use trine_engine::{Destination, FunctionName};
 use self::connector::Connector;
 use self::file::{FileName, Files};
 use self::http::Http;
-use self::http_target::HttpTarget;
+#[cfg(feature = "kafka")]
+use self::kafka::Kafka;
 use self::lanes::Lanes;
 use self::nats::Nats;
-use self::nats_target::NatsTarget;
+#[cfg(feature = "rabbitmq")]
+use self::rabbitmq::RabbitMq;
+#[cfg(feature = "sqs")]
+use self::sqs::Sqs;
+use self::target::{NO_FOLDER, Target};
 use crate::options::DestinationPolicy;
 
 pub use self::connector::{Resolution, Resolver};
 pub use self::error_object::error_object;
-pub use self::record::DestinationRecord;
+pub use self::record::{DestinationRecord, MessageKey};
 pub(crate) use self::timestamp::rfc3339;
 
 /// Longest that one try takes.
@@ -54,6 +81,12 @@ struct Ways {
     allow_internal: bool,
     http: Http,
     nats: Nats,
+    #[cfg(feature = "sqs")]
+    sqs: Sqs,
+    #[cfg(feature = "kafka")]
+    kafka: Kafka,
+    #[cfg(feature = "rabbitmq")]
+    rabbitmq: RabbitMq,
     files: Option<Files>,
     lanes: Lanes,
 }
@@ -92,14 +125,6 @@ enum Tried {
     Silent(String),
 }
 
-/// A destination, read and allowed.
-enum Target {
-    Function(FunctionName),
-    Http(HttpTarget),
-    Nats { target: NatsTarget, jetstream: bool },
-    File(FileName),
-}
-
 impl Destinations {
     /// Opens nothing yet: connections and files are opened by the deliveries that need them.
     #[must_use]
@@ -107,14 +132,20 @@ impl Destinations {
         Self::with_resolver(policy, Resolver::system())
     }
 
-    /// As [`Destinations::new`], with another way to resolve the host names of HTTP destinations.
+    /// As [`Destinations::new`], with another way to resolve the host names of what is spoken to over HTTP.
     #[must_use]
     pub fn with_resolver(policy: DestinationPolicy, resolver: Resolver) -> Self {
         let allow_internal = policy.allow_internal_addresses;
         Self(Arc::new(Ways {
             allow_internal,
+            #[cfg(feature = "sqs")]
+            sqs: Sqs::new(policy.aws_credential, resolver.clone()),
             http: Http::new(Connector { resolver, allow_internal }),
             nats: Nats::new(policy.nats_credentials),
+            #[cfg(feature = "kafka")]
+            kafka: Kafka::new(policy.kafka_credentials),
+            #[cfg(feature = "rabbitmq")]
+            rabbitmq: RabbitMq::new(policy.rabbitmq_credentials),
             files: policy.file_dir.map(Files::new),
             lanes: Lanes::default(),
         }))
@@ -162,6 +193,23 @@ impl Ways {
                 self.in_lane(target.server(), publish).await
             }
             Target::File(name) => self.append(&name, record).await,
+            Target::Sns(target) => {
+                let post = self.http.offer(&target.http, target.request(&record));
+                self.in_lane(target.http.origin(), post).await
+            }
+            #[cfg(feature = "sqs")]
+            Target::Sqs(target) => {
+                let send = self.sqs.send(&target, &self.http, &record);
+                self.in_lane(target.endpoint.origin(), send).await
+            }
+            #[cfg(feature = "kafka")]
+            Target::Kafka(target) => {
+                self.in_lane(&target.cluster, self.kafka.produce(&target, &record)).await
+            }
+            #[cfg(feature = "rabbitmq")]
+            Target::RabbitMq(target) => {
+                self.in_lane(&target.server, self.rabbitmq.publish(&target, &record)).await
+            }
         }
     }
 
@@ -191,43 +239,5 @@ impl Ways {
             Ok(Err(why)) => DeliveryOutcome::Failed(why),
             Err(_) => DeliveryOutcome::Failed("the disk did not answer in time".to_owned()),
         }
-    }
-}
-
-const NO_FOLDER: &str = "file destinations are off: the broker's configuration names no folder for \
-                         them (destinations.file_dir)";
-
-impl Target {
-    fn read(
-        target: &Destination,
-        allow_internal: bool,
-        has_folder: bool,
-    ) -> Result<Self, ForbiddenDestination> {
-        use ForbiddenDestination::{Malformed, Policy};
-        Ok(match target {
-            Destination::Function(name) => Self::Function(name.clone()),
-            Destination::Http { url } => {
-                let target = HttpTarget::parse(url).map_err(Malformed)?;
-                match target.internal().filter(|_| !allow_internal) {
-                    None => Self::Http(target),
-                    Some(internal) => {
-                        let host = target.host().to_owned();
-                        let forbidden = connector::InternalAddress { host, internal };
-                        return Err(Policy(forbidden.to_string()));
-                    }
-                }
-            }
-            Destination::Nats { url, subject, jetstream } => {
-                let target = NatsTarget::parse(url, subject).map_err(Malformed)?;
-                Self::Nats { target, jetstream: *jetstream }
-            }
-            Destination::File { name } => {
-                let name = FileName::parse(name).map_err(Malformed)?;
-                if !has_folder {
-                    return Err(Policy(NO_FOLDER.to_owned()));
-                }
-                Self::File(name)
-            }
-        })
     }
 }

@@ -7,24 +7,28 @@ use async_nats::header::NATS_MESSAGE_ID;
 use async_nats::jetstream::context::PublishErrorKind as StreamErrorKind;
 use async_nats::{HeaderMap, HeaderValue};
 
-use super::nats_connection::{ANSWER_WAIT, NatsConnection, NatsConnections};
+use super::connections::Connections;
+use super::nats_connection::{ANSWER_WAIT, NatsConnection};
 use super::nats_target::NatsTarget;
 use super::{DeliveryOutcome, DestinationRecord, Tried, cloud_event};
-use crate::options::NatsCredential;
+use crate::credentials::NatsCredential;
 
 /// JetStream's error code for a message above the stream's own limit.
 const MESSAGE_TOO_LARGE: u64 = 10_054;
+
+/// Connections that are kept.
+const CONNECTIONS_MAX: usize = 32;
 
 /// Connections and how to log in.
 #[derive(Debug)]
 pub(super) struct Nats {
     credentials: Vec<NatsCredential>,
-    connections: NatsConnections,
+    connections: Connections<NatsConnection>,
 }
 
 impl Nats {
     pub(super) fn new(credentials: Vec<NatsCredential>) -> Self {
-        Self { credentials, connections: NatsConnections::default() }
+        Self { credentials, connections: Connections::new(CONNECTIONS_MAX) }
     }
 
     /// Offers `record` once.

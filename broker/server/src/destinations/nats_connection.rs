@@ -1,11 +1,11 @@
-//! One connection to a NATS server, and the cache of them.
+//! One connection to a NATS server.
 //!
 //! async-nats reports what a server refuses (a publish without permission) on the side, some time
 //! later; [`Seen`] collects that. A connection is never repaired: one that was lost, or on which
 //! something timed out, is dropped, and the next delivery opens another. So nothing waits in a
 //! buffer for a server that is down while the engine believes that it tries.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashSet, VecDeque};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -14,18 +14,16 @@ use async_nats::connection::State;
 use async_nats::jetstream::context::{Context, ContextBuilder};
 use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, RequestErrorKind, ServerError};
 use bytes::Bytes;
-use tokio::sync::{OnceCell, watch};
+use tokio::sync::watch;
 
-use crate::options::NatsCredential;
+use super::connections::Connection;
+use crate::credentials::NatsCredential;
 
 /// Longest wait for a connection, its handshake included.
 const CONNECT_WAIT: Duration = Duration::from_secs(5);
 
 /// Longest wait for the server's answer to one request or one publish to a stream.
 pub(super) const ANSWER_WAIT: Duration = Duration::from_secs(5);
-
-/// Connections that are kept; beyond it the one that was used longest ago goes.
-const CONNECTIONS_MAX: usize = 32;
 
 /// Subjects of one connection that are known to be allowed; beyond it all are learned anew.
 const ALLOWED_MAX: usize = 1_024;
@@ -134,13 +132,6 @@ impl NatsConnection {
         &self.client
     }
 
-    /// Whether it is not the connection any more that was opened: the client may have made another
-    /// one in its place, and what was on its way is gone.
-    fn is_lost(&self) -> bool {
-        self.client.connection_state() != State::Connected
-            || self.client.statistics().connects.load(Ordering::Relaxed) != 1
-    }
-
     /// What the server said about publishing to `subject`, if it refused it. A refusal is remembered
     /// as long as the connection: one that has seen it is not to be used for later records.
     pub(super) fn refusal(&self, subject: &str) -> Option<String> {
@@ -211,6 +202,14 @@ impl NatsConnection {
     }
 }
 
+impl Connection for NatsConnection {
+    /// Or the client has made another one in its place, and what was on its way is gone.
+    fn is_lost(&self) -> bool {
+        self.client.connection_state() != State::Connected
+            || self.client.statistics().connects.load(Ordering::Relaxed) != 1
+    }
+}
+
 fn explain(kind: ConnectErrorKind) -> &'static str {
     match kind {
         ConnectErrorKind::Dns => "its name could not be resolved",
@@ -223,65 +222,5 @@ fn explain(kind: ConnectErrorKind) -> &'static str {
         ConnectErrorKind::ServerParse | ConnectErrorKind::Io | ConnectErrorKind::MaxReconnects => {
             "no NATS server answers there"
         }
-    }
-}
-
-/// Connections by server.
-#[derive(Debug, Default)]
-pub(super) struct NatsConnections(Mutex<Cache>);
-
-#[derive(Debug, Default)]
-struct Cache {
-    by_server: HashMap<String, Cached>,
-    uses: u64,
-}
-
-#[derive(Debug)]
-struct Cached {
-    connection: Arc<OnceCell<NatsConnection>>,
-    last_use: u64,
-}
-
-/// A cached connection, or the place for one.
-pub(super) type Slot = Arc<OnceCell<NatsConnection>>;
-
-impl NatsConnections {
-    /// The place for `server`'s connection. Of several deliveries that find it empty one connects,
-    /// the others wait for it.
-    pub(super) fn slot(&self, server: &str) -> Slot {
-        let mut cache = self.lock();
-        cache.uses += 1;
-        let last_use = cache.uses;
-        if let Some(cached) = cache.by_server.get_mut(server) {
-            if !cached.connection.get().is_some_and(NatsConnection::is_lost) {
-                cached.last_use = last_use;
-                return cached.connection.clone();
-            }
-            cache.by_server.remove(server);
-        }
-        if cache.by_server.len() >= CONNECTIONS_MAX {
-            let oldest = cache.by_server.iter().min_by_key(|(_, cached)| cached.last_use);
-            if let Some(oldest) = oldest.map(|(server, _)| server.clone()) {
-                cache.by_server.remove(&oldest);
-            }
-        }
-        let connection = Slot::default();
-        let cached = Cached { connection: connection.clone(), last_use };
-        cache.by_server.insert(server.to_owned(), cached);
-        connection
-    }
-
-    /// Lets go of a connection that is not to be used again.
-    pub(super) fn forget(&self, server: &str, slot: &Slot) {
-        let mut cache = self.lock();
-        let same = |cached: &Cached| Arc::ptr_eq(&cached.connection, slot);
-        if cache.by_server.get(server).is_some_and(same) {
-            cache.by_server.remove(server);
-        }
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Cache> {
-        // No panic is possible between two statements that belong together.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,12 +1,9 @@
 //! The server and subject of a NATS destination, read once.
 
-use std::net::Ipv6Addr;
+use super::server_name::server_name;
 
 /// Longest subject, in bytes.
 const SUBJECT_BYTES_MAX: usize = 256;
-
-/// Longest host name, in bytes (RFC 1035).
-const HOST_BYTES_MAX: usize = 253;
 
 const PORT_DEFAULT: u16 = 4222;
 
@@ -44,22 +41,7 @@ fn server(url: &str) -> Result<String, String> {
             .to_owned());
     }
     let authority = authority.strip_suffix('/').unwrap_or(authority);
-    let (host, port) = match authority.rsplit_once(':') {
-        Some((host, port)) if !port.ends_with(']') => (host, port.parse().map_err(|_| expected())?),
-        _ => (authority, PORT_DEFAULT),
-    };
-    let literal = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-    let fine = match literal {
-        Some(literal) => literal.parse::<Ipv6Addr>().is_ok(),
-        None => {
-            let fine = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
-            !host.is_empty() && host.len() <= HOST_BYTES_MAX && host.bytes().all(fine)
-        }
-    };
-    if !fine || port == 0 {
-        return Err(expected());
-    }
-    Ok(format!("{}:{port}", host.to_ascii_lowercase()))
+    server_name(authority, Some(PORT_DEFAULT)).ok_or_else(expected)
 }
 
 /// A subject that a record may be published to.

@@ -30,10 +30,32 @@ pub struct DestinationRecord {
     pub timestamp: String,
     /// The record.
     pub json: Bytes,
+    /// Of its message, where messages have keys.
+    pub key: MessageKey,
     /// W3C trace context of whoever invoked the function; empty: none.
     pub traceparent: String,
     /// Vendor part of the trace context; empty: none.
     pub tracestate: String,
+}
+
+/// The key of a record's message: messages of one key stay in order.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum MessageKey {
+    /// The record's delivery id.
+    #[default]
+    Id,
+    /// That of the source's record which it is about (LS 4.8); `None`: that one has none.
+    OfSource(Option<Bytes>),
+}
+
+impl MessageKey {
+    /// Bytes that it holds by itself.
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Self::Id | Self::OfSource(None) => 0,
+            Self::OfSource(Some(key)) => key.len(),
+        }
+    }
 }
 
 impl DestinationRecord {
@@ -75,6 +97,7 @@ impl DestinationRecord {
             success,
             timestamp,
             json,
+            key: MessageKey::Id,
             traceparent: String::new(),
             tracestate: String::new(),
         }

@@ -17,7 +17,7 @@ use trine_proto::v1::{
 };
 
 use super::mapping_view::{mapping, time};
-use super::{mapping_explain, mapping_settings, mapping_source, refused, settings};
+use super::{mapping_explain, mapping_settings, mapping_source, refused};
 use crate::clock::Clock;
 use crate::destinations::{Destinations, ForbiddenDestination};
 use crate::mappings::definition;
@@ -72,7 +72,7 @@ impl MappingEdge {
     fn check(&self, source: &v1::SourceConfig, given: &MappingSettings) -> Result<(), Refusal> {
         mapping_settings::check(source, given, self.clock.now())?;
         let Some(target) = given.on_failure.clone() else { return Ok(()) };
-        let target = settings::destination(target, "on_failure")?;
+        let target = definition::destination(source, target)?;
         Destinations::check(&self.policy, &target).map_err(|forbidden| match forbidden {
             ForbiddenDestination::Malformed(why) => invalid(why),
             ForbiddenDestination::Policy(why) => refuse(v1::Reason::DestinationForbidden, why),

@@ -14,7 +14,8 @@ use trine_store::record::{ParkedEnvelope, encode_parked};
 use super::mapping::{KEY_BYTES_MAX, POSITION_BYTES_MAX, SHARD_BYTES_MAX};
 use super::mapping_view::counted;
 use super::poller::OpenReports;
-use crate::mappings::message::PollerFrame;
+use crate::destinations::MessageKey;
+use crate::mappings::message::{FailureRecord, PollerFrame};
 use crate::refusal::invalid;
 use crate::request_id;
 
@@ -97,11 +98,13 @@ pub(super) fn read(
     }
     for report in frame.failures {
         let under = under(poller, &report.mapping_id, report.fence)?;
-        reports.push(weight(report.record.len()));
+        let key = report.one.map_or(MessageKey::Id, |one| MessageKey::OfSource(one.key));
+        reports.push(weight(report.record.len() + key.bytes()));
         if serde_json::from_slice::<IgnoredAny>(&report.record).is_err() {
             return Err(invalid("A failure's record must be a JSON text."));
         }
-        read.failures.push((under, report.ticket, report.record));
+        let record = FailureRecord { json: report.record, key };
+        read.failures.push((under, report.ticket, record));
     }
     for report in frame.statuses {
         let under = under(poller, &report.mapping_id, report.fence)?;

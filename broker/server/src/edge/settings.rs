@@ -4,6 +4,7 @@ use trine_engine::{
     Change, Destination, FunctionName, FunctionSettings, InvalidSetting, MaxEventAgeSeconds,
     MaxRetries, MemoryMb, SettingsChange, TimeoutSeconds,
 };
+use trine_proto::notation;
 use trine_proto::v1;
 use trine_proto::v1::destination::Target;
 use trine_proto::v1::{EffectiveSetting, Refusal, SettingOrigin};
@@ -82,8 +83,28 @@ pub(crate) fn destination(given: v1::Destination, setting: &str) -> Result<Desti
         }
         Some(Target::Nats(nats)) => nats_destination(nats, setting),
         Some(Target::File(file)) => Ok(Destination::File { name: file.name.into() }),
+        // What these must be is said where they are read, with what this broker allows (destinations/).
+        Some(Target::Sqs(sqs)) => Ok(Destination::Sqs {
+            queue: sqs.queue.into(),
+            region: sqs.region.into(),
+            endpoint_url: sqs.endpoint_url.into(),
+        }),
+        Some(Target::Sns(sns)) => {
+            Ok(Destination::Sns { url: sns.url.into(), topic_arn: sns.topic_arn.into() })
+        }
+        Some(Target::Kafka(kafka)) => Ok(Destination::Kafka {
+            bootstrap_servers: kafka.bootstrap_servers.into_iter().map(Into::into).collect(),
+            topic: kafka.topic.into(),
+        }),
+        Some(Target::Rabbitmq(rabbitmq)) => Ok(Destination::RabbitMq {
+            url: rabbitmq.url.into(),
+            virtual_host: rabbitmq.virtual_host.into(),
+            exchange: rabbitmq.exchange.into(),
+            routing_key: rabbitmq.routing_key.into(),
+        }),
         None => Err(invalid(format!(
-            "{setting} must name a function, an HTTP URL, a NATS subject or a file; to remove it, put {setting} into clear."
+            "{setting} must name a function, an HTTP URL, a NATS subject, a file, an SQS queue, an SNS receiver, a Kafka topic or \
+             a RabbitMQ queue or exchange; to remove it, put {setting} into clear."
         ))),
     }
 }
@@ -174,6 +195,27 @@ fn wire_destination(destination: &Destination) -> v1::Destination {
             jetstream: *jetstream,
         }),
         Destination::File { name } => Target::File(v1::FileDestination { name: name.to_string() }),
+        Destination::Sqs { queue, region, endpoint_url } => Target::Sqs(v1::SqsDestination {
+            queue: queue.to_string(),
+            region: region.to_string(),
+            endpoint_url: endpoint_url.to_string(),
+        }),
+        Destination::Sns { url, topic_arn } => Target::Sns(v1::SnsDestination {
+            url: url.to_string(),
+            topic_arn: topic_arn.to_string(),
+        }),
+        Destination::Kafka { bootstrap_servers, topic } => Target::Kafka(v1::KafkaDestination {
+            bootstrap_servers: bootstrap_servers.iter().map(ToString::to_string).collect(),
+            topic: topic.to_string(),
+        }),
+        Destination::RabbitMq { url, virtual_host, exchange, routing_key } => {
+            Target::Rabbitmq(v1::RabbitMqDestination {
+                url: url.to_string(),
+                virtual_host: virtual_host.to_string(),
+                exchange: exchange.to_string(),
+                routing_key: routing_key.to_string(),
+            })
+        }
     };
     v1::Destination { target: Some(target) }
 }
@@ -217,14 +259,5 @@ pub(crate) fn effective(settings: &FunctionSettings) -> Vec<EffectiveSetting> {
 
 /// A destination in the spelling of the command line.
 pub(crate) fn spell(destination: &Destination) -> String {
-    match destination {
-        Destination::Function(name) => format!("function:{name}"),
-        Destination::Http { url } => url.to_string(),
-        Destination::Nats { url, subject, jetstream } => {
-            let server = url.trim_start_matches("nats://");
-            let scheme = if *jetstream { "jetstream" } else { "nats" };
-            format!("{scheme}://{server}/{subject}")
-        }
-        Destination::File { name } => format!("file:{name}"),
-    }
+    notation::destination(&wire_destination(destination))
 }

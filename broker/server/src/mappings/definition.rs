@@ -6,7 +6,9 @@ use prost::Message;
 use trine_engine::mapping::Definition;
 use trine_engine::{Destination, FunctionName};
 use trine_proto::v1::source_config::Source;
-use trine_proto::v1::{MappingSettings, SourceConfig};
+use trine_proto::v1::{MappingSettings, Refusal, SourceConfig};
+
+use crate::refusal::invalid;
 
 /// Source and settings.
 #[derive(Clone, PartialEq, Message)]
@@ -51,10 +53,35 @@ pub(crate) fn read(definition: &Definition) -> Result<Document, String> {
 /// # Errors
 /// A sentence, if it cannot be read.
 pub(crate) fn on_failure(definition: &Definition) -> Result<Option<Destination>, String> {
-    let settings = read(definition)?.settings.unwrap_or_default();
-    let target = settings.on_failure;
-    let target = target.map(|target| crate::edge::settings::destination(target, "on_failure"));
+    let Document { source, settings } = read(definition)?;
+    let target = settings.unwrap_or_default().on_failure;
+    let target = target.map(|target| destination(&source.unwrap_or_default(), target));
     target.transpose().map_err(|refusal| refusal.message)
+}
+
+/// The on-failure destination of a mapping of `source`. A topic without a cluster is one of the cluster that the mapping reads, and not the one
+/// that it reads (LS 4.8).
+pub(crate) fn destination(
+    source: &SourceConfig,
+    given: trine_proto::v1::Destination,
+) -> Result<Destination, Refusal> {
+    let mut target = crate::edge::settings::destination(given, "on_failure")?;
+    let (Destination::Kafka { bootstrap_servers, topic }, Some(Source::Kafka(kafka))) =
+        (&mut target, &source.source)
+    else {
+        return Ok(target);
+    };
+    if bootstrap_servers.is_empty() {
+        let servers = kafka.bootstrap_servers.iter().map(|server| server.as_str().into());
+        *bootstrap_servers = servers.collect();
+    }
+    let own = |server: &str| kafka.bootstrap_servers.iter().any(|own| own == server);
+    if **topic == *kafka.topic && bootstrap_servers.iter().any(|server| own(server)) {
+        return Err(invalid(format!(
+            "on_failure: {topic:?} is the topic that the mapping reads; its failure records would come back to it."
+        )));
+    }
+    Ok(target)
 }
 
 /// The kind that a poller must offer, and what tells the source from others of that kind, in words for people.

@@ -12,7 +12,7 @@ use trine_store::{Key, Table};
 
 use super::MAPPING_SHARD;
 use super::definition;
-use super::message::{MappingsHandle, Message};
+use super::message::{FailureRecord, MappingsHandle, Message};
 use super::sessions::UnparkNews;
 use crate::destinations::{DeliveryOutcome, DestinationRecord, Destinations, rfc3339};
 use crate::shard::call::{Call, CallMode, ReplyBody, Target};
@@ -43,7 +43,7 @@ struct Failure {
     poller: PollerId,
     ticket: u64,
     view: MappingView,
-    record: Bytes,
+    record: FailureRecord,
     at: Millis,
 }
 
@@ -57,7 +57,7 @@ impl Deliveries {
         poller: PollerId,
         ticket: u64,
         view: MappingView,
-        record: Bytes,
+        record: FailureRecord,
         at: Millis,
     ) {
         self.queue.push_back(Failure { poller, ticket, view, record, at });
@@ -120,13 +120,13 @@ impl Way {
 
     /// One try.
     async fn deliver(&self, failure: Failure) -> Result<(), String> {
-        let Failure { view, record, at, .. } = failure;
+        let Failure { view, record: FailureRecord { json, key }, at, .. } = failure;
         let target = definition::on_failure(&view.definition)?
             .ok_or("The mapping has no on-failure destination.")?;
         let function = view.definition.function.to_string();
-        let delivery_id = format!("{}-{:016x}", view.id, crate::shard::digest(&record));
+        let delivery_id = format!("{}-{:016x}", view.id, crate::shard::digest(&json));
         if let Destination::Function(name) = target {
-            return self.to_function(name.to_string(), delivery_id, record).await;
+            return self.to_function(name.to_string(), delivery_id, json).await;
         }
         let record = DestinationRecord {
             delivery_id,
@@ -135,7 +135,8 @@ impl Way {
             function,
             success: false,
             timestamp: rfc3339(at),
-            json: record,
+            json,
+            key,
             traceparent: String::new(),
             tracestate: String::new(),
         };

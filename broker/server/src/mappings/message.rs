@@ -10,6 +10,7 @@ use trine_engine::mapping::{
 use trine_proto::v1::{Refusal, SeekTarget};
 
 use super::sessions::{PollerNews, UnparkNews};
+use crate::destinations::MessageKey;
 use crate::refusal;
 
 /// Messages that wait for the task, at most; then edges wait, and with them their clients.
@@ -71,11 +72,18 @@ pub(crate) struct PollerFrame {
     pub(crate) checkpoints: Vec<(Under, CheckpointReport)>,
     /// With what is to be stored of each record.
     pub(crate) parks: Vec<(Under, ParkReport, Vec<Bytes>)>,
-    pub(crate) failures: Vec<(Under, u64, Bytes)>,
+    pub(crate) failures: Vec<(Under, u64, FailureRecord)>,
     pub(crate) statuses: Vec<(Under, Status, Counts)>,
     pub(crate) releases: Vec<Under>,
     pub(crate) seeks: Vec<(u64, SeekReport)>,
     pub(crate) draining: bool,
+}
+
+/// A record for the on-failure destination.
+#[derive(Debug, Default)]
+pub(crate) struct FailureRecord {
+    pub(crate) json: Bytes,
+    pub(crate) key: MessageKey,
 }
 
 /// A poller's membership. Dropped, the poller has left: also if the reply that carries it is never read.

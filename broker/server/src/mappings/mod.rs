@@ -28,7 +28,7 @@ use crate::metrics::Metrics;
 use crate::refusal::refuse;
 use deliveries::Deliveries;
 pub(crate) use deliveries::Way;
-use message::{Message, PollerFrame};
+use message::{FailureRecord, Message, PollerFrame};
 use saving::{Saving, Settled};
 use sessions::{AssignmentNews, SeekNews, Sessions, UnparkNews};
 
@@ -61,8 +61,7 @@ pub(crate) struct Mappings {
 struct AtHand {
     /// Of the records that are parked, in order, encoded for the store.
     parked: std::vec::IntoIter<Bytes>,
-    /// Of the failure record.
-    failure: Bytes,
+    failure: FailureRecord,
     seek: Option<trine_proto::v1::SeekTarget>,
 }
 

@@ -1,15 +1,22 @@
-//! Destinations against the real things: sockets, a NATS server, files.
+//! Destinations against the real things: sockets, files, servers of NATS, SQS, Kafka and RabbitMQ.
 
 #![allow(clippy::unwrap_used, reason = "a panic here is a failed test")]
 
 mod file;
 mod http;
 mod https;
+mod kafka;
 mod nats;
 mod nats_server;
 mod policy;
+mod rabbitmq;
 mod receiver;
 mod record;
+mod skip;
+mod sns;
+mod sqs;
+mod sqs_server;
+mod whole;
 
 use trine_broker::destinations::{DeliveryOutcome, DestinationRecord};
 use trine_engine::{
@@ -54,6 +61,12 @@ fn failure(payload: &str) -> DestinationRecord {
 
 fn success() -> DestinationRecord {
     DestinationRecord::new(&event(End::Succeeded), b"{}", Some(b"true"))
+}
+
+/// A name that no other test, and no other run of this one, uses.
+fn unique(name: &str) -> String {
+    let nanos = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    format!("trine-{name}-{}-{}", std::process::id(), nanos.as_nanos())
 }
 
 fn http(url: impl Into<String>) -> Destination {

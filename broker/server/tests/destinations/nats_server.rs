@@ -1,12 +1,13 @@
 //! A NATS server of the test's own, on a free port of loopback, in a folder of its own.
 
-use std::io::Write as _;
 use std::process::Stdio;
 
 use async_nats::ConnectOptions;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
+
+use crate::skip::skip;
 
 /// Ends with the value.
 #[derive(Debug)]
@@ -21,7 +22,7 @@ impl NatsServer {
     /// and waits until it says that it is ready. `None`, and a word about it, if there is none.
     pub(crate) async fn start(test: &str, more: &str) -> Option<Self> {
         let Some(program) = std::env::var_os("TRINE_NATS_SERVER") else {
-            skip(test);
+            skip(test, "TRINE_NATS_SERVER names no nats-server");
             return None;
         };
         let folder = tempfile::tempdir().unwrap();
@@ -82,14 +83,4 @@ async fn run(program: &std::ffi::OsStr, folder: &TempDir, port: i32, more: &str)
     // Its log goes on and nobody reads it.
     tokio::spawn(async move { while let Ok(Some(_)) = log.next_line().await {} });
     (port.unwrap(), child)
-}
-
-/// Says that `test` did not run, to people and to `cargo xtask test`.
-fn skip(test: &str) {
-    let why = format!("{test}: TRINE_NATS_SERVER names no nats-server");
-    eprintln!("SKIPPED {why}");
-    if let Some(skips) = std::env::var_os("TRINE_SKIPS") {
-        let mut skips = std::fs::OpenOptions::new().create(true).append(true).open(skips).unwrap();
-        writeln!(skips, "{why}").unwrap();
-    }
 }

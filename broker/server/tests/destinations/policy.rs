@@ -14,18 +14,45 @@ fn file(name: &str) -> Destination {
     Destination::File { name: name.into() }
 }
 
+fn sns(url: &str, topic_arn: &str) -> Destination {
+    Destination::Sns { url: url.into(), topic_arn: topic_arn.into() }
+}
+
+fn sqs(queue: &str, endpoint_url: &str) -> Destination {
+    Destination::Sqs { queue: queue.into(), region: "".into(), endpoint_url: endpoint_url.into() }
+}
+
+fn kafka(servers: &[&str], topic: &str) -> Destination {
+    let bootstrap_servers = servers.iter().map(|&server| server.into()).collect();
+    Destination::Kafka { bootstrap_servers, topic: topic.into() }
+}
+
+fn rabbitmq(url: &str, queue: &str) -> Destination {
+    Destination::RabbitMq {
+        url: url.into(),
+        virtual_host: "".into(),
+        exchange: "".into(),
+        routing_key: queue.into(),
+    }
+}
+
+const QUEUE: &str = "arn:aws:sqs:eu-west-1:123456789012:failures";
+const TOPIC: &str = "arn:aws:sns:eu-west-1:123456789012:failures";
+
 #[tokio::test]
 async fn what_the_configuration_forbids_names_the_setting() {
     let strict = DestinationPolicy::default();
     let lax = DestinationPolicy {
         allow_internal_addresses: true,
         file_dir: Some("destinations".into()),
-        nats_credentials: Vec::new(),
+        ..DestinationPolicy::default()
     };
     for (target, setting) in [
         (http("http://127.0.0.1:8080/"), "destinations.allow_internal_addresses"),
         (http("https://[fd00:ec2::254]/"), "destinations.allow_internal_addresses"),
         (http("http://localhost/"), "destinations.allow_internal_addresses"),
+        (sns("http://localhost/", TOPIC), "destinations.allow_internal_addresses"),
+        (sqs(QUEUE, "http://127.0.0.1:4566"), "destinations.allow_internal_addresses"),
         (file("failures.jsonl"), "destinations.file_dir"),
     ] {
         match Destinations::check(&strict, &target) {
@@ -51,6 +78,15 @@ fn what_can_never_be_right_says_what_is_expected() {
         (nats("nats://localhost:4222", "orders.*"), "no spaces, * or >"),
         (nats("nats://localhost:4222", "$JS.API.STREAM.PURGE.orders"), "does not start with $"),
         (file("../outside"), "a plain file name"),
+        (sns("ftp://example.com", TOPIC), "starts with http:// or https://"),
+        (sns("https://example.com", "topic"), "arn:PARTITION:sns:REGION:ACCOUNT:NAME"),
+        (sns("https://example.com", "arn:aws:sns:eu-west-1:1:t.fifo"), "a standard one"),
+        (sqs("queue", ""), "an ARN or https://"),
+        (sqs("arn:aws:sqs:eu-west-1:1:q.fifo", ""), "a standard one"),
+        (kafka(&[], "topic"), "has bootstrap servers"),
+        (kafka(&["u:secret@k:9092"], "topic"), "credentials do not belong"),
+        (rabbitmq("amqp://u:secret@rabbit", "queue"), "credentials do not belong"),
+        (rabbitmq("amqp://rabbit", ""), "names a queue"),
     ] {
         match Destinations::check(&policy, &target) {
             Err(ForbiddenDestination::Malformed(why)) => {
@@ -63,6 +99,10 @@ fn what_can_never_be_right_says_what_is_expected() {
         http("https://hooks.example/a?b=c"),
         nats("nats://localhost:4222", "orders.failed"),
         file("failures.jsonl"),
+        sns("https://hooks.example/topic", TOPIC),
+        sqs(QUEUE, ""),
+        kafka(&["k1:9092", "k2:9092"], "orders.failed"),
+        rabbitmq("amqps://rabbit", "failures"),
         Destination::Function(FunctionName::new("index").unwrap()),
     ] {
         assert_eq!(Destinations::check(&policy, &target), Ok(()));

@@ -47,7 +47,7 @@ struct Settings {
 /// A destination.
 #[derive(Clone, PartialEq, Message)]
 struct Target {
-    #[prost(oneof = "To", tags = "1, 2, 3, 4")]
+    #[prost(oneof = "To", tags = "1, 2, 3, 4, 5, 6, 7, 8")]
     to: Option<To>,
 }
 
@@ -61,6 +61,14 @@ enum To {
     Nats(NatsTarget),
     #[prost(string, tag = "4")]
     FileName(String),
+    #[prost(message, tag = "5")]
+    Sqs(SqsTarget),
+    #[prost(message, tag = "6")]
+    Sns(SnsTarget),
+    #[prost(message, tag = "7")]
+    Kafka(KafkaTarget),
+    #[prost(message, tag = "8")]
+    RabbitMq(RabbitMqTarget),
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -71,6 +79,44 @@ struct NatsTarget {
     subject: String,
     #[prost(bool, tag = "3")]
     jetstream: bool,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct SqsTarget {
+    #[prost(string, tag = "1")]
+    queue: String,
+    #[prost(string, tag = "2")]
+    region: String,
+    #[prost(string, tag = "3")]
+    endpoint_url: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct SnsTarget {
+    #[prost(string, tag = "1")]
+    url: String,
+    #[prost(string, tag = "2")]
+    topic_arn: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct KafkaTarget {
+    #[prost(string, repeated, tag = "1")]
+    bootstrap_servers: Vec<String>,
+    #[prost(string, tag = "2")]
+    topic: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct RabbitMqTarget {
+    #[prost(string, tag = "1")]
+    url: String,
+    #[prost(string, tag = "2")]
+    virtual_host: String,
+    #[prost(string, tag = "3")]
+    exchange: String,
+    #[prost(string, tag = "4")]
+    routing_key: String,
 }
 
 impl From<&FunctionRecord> for Function {
@@ -167,6 +213,26 @@ impl From<&Destination> for Target {
                 jetstream: *jetstream,
             }),
             Destination::File { name } => To::FileName(name.to_string()),
+            Destination::Sqs { queue, region, endpoint_url } => To::Sqs(SqsTarget {
+                queue: queue.to_string(),
+                region: region.to_string(),
+                endpoint_url: endpoint_url.to_string(),
+            }),
+            Destination::Sns { url, topic_arn } => {
+                To::Sns(SnsTarget { url: url.to_string(), topic_arn: topic_arn.to_string() })
+            }
+            Destination::Kafka { bootstrap_servers, topic } => To::Kafka(KafkaTarget {
+                bootstrap_servers: bootstrap_servers.iter().map(ToString::to_string).collect(),
+                topic: topic.to_string(),
+            }),
+            Destination::RabbitMq { url, virtual_host, exchange, routing_key } => {
+                To::RabbitMq(RabbitMqTarget {
+                    url: url.to_string(),
+                    virtual_host: virtual_host.to_string(),
+                    exchange: exchange.to_string(),
+                    routing_key: routing_key.to_string(),
+                })
+            }
         };
         Self { to: Some(to) }
     }
@@ -185,6 +251,27 @@ impl Target {
                 jetstream,
             },
             To::FileName(name) => Destination::File { name: filled(field, name)? },
+            To::Sqs(SqsTarget { queue, region, endpoint_url }) => Destination::Sqs {
+                queue: filled(field, queue)?,
+                region: region.into(),
+                endpoint_url: endpoint_url.into(),
+            },
+            To::Sns(SnsTarget { url, topic_arn }) => {
+                Destination::Sns { url: filled(field, url)?, topic_arn: filled(field, topic_arn)? }
+            }
+            To::Kafka(KafkaTarget { bootstrap_servers, topic }) => Destination::Kafka {
+                bootstrap_servers: bootstrap_servers
+                    .into_iter()
+                    .map(|server| filled(field, server))
+                    .collect::<Result<_, _>>()?,
+                topic: filled(field, topic)?,
+            },
+            To::RabbitMq(target) => Destination::RabbitMq {
+                url: filled(field, target.url)?,
+                virtual_host: target.virtual_host.into(),
+                exchange: target.exchange.into(),
+                routing_key: target.routing_key.into(),
+            },
         })
     }
 }

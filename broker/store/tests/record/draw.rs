@@ -141,13 +141,29 @@ impl Draw {
     }
 
     fn destination(&mut self) -> Destination {
-        match self.below(4) {
+        match self.below(8) {
             0 => Destination::Function(self.name()),
             1 => Destination::Http { url: self.text().into() },
             2 => Destination::Nats {
                 url: self.text().into(),
                 subject: self.text().into(),
                 jetstream: self.coin(),
+            },
+            3 => Destination::Sqs {
+                queue: self.text().into(),
+                region: self.maybe(Self::text).unwrap_or_default().into(),
+                endpoint_url: self.maybe(Self::text).unwrap_or_default().into(),
+            },
+            4 => Destination::Sns { url: self.text().into(), topic_arn: self.text().into() },
+            5 => Destination::Kafka {
+                bootstrap_servers: (0..self.below(3)).map(|_| self.text().into()).collect(),
+                topic: self.text().into(),
+            },
+            6 => Destination::RabbitMq {
+                url: self.text().into(),
+                virtual_host: self.maybe(Self::text).unwrap_or_default().into(),
+                exchange: self.maybe(Self::text).unwrap_or_default().into(),
+                routing_key: self.maybe(Self::text).unwrap_or_default().into(),
             },
             _ => Destination::File { name: self.text().into() },
         }

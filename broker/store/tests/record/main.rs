@@ -115,7 +115,38 @@ fn functions() -> Vec<(&'static str, FunctionRecord)> {
         on_failure: Some(Destination::File { name: "failures.jsonl".into() }),
         ..FunctionSettings::default()
     });
-    vec![("function-plain", plain), ("function-full", full), ("function-others", others)]
+    let queues = with(FunctionSettings {
+        on_success: Some(Destination::Sqs {
+            queue: "arn:aws:sqs:eu-west-1:123456789012:resized".into(),
+            region: "eu-central-1".into(),
+            endpoint_url: "http://127.0.0.1:4566".into(),
+        }),
+        on_failure: Some(Destination::Sns {
+            url: "https://example.com/topic".into(),
+            topic_arn: "arn:aws:sns:eu-west-1:123456789012:failures".into(),
+        }),
+        ..FunctionSettings::default()
+    });
+    let logs = with(FunctionSettings {
+        on_success: Some(Destination::Kafka {
+            bootstrap_servers: ["kafka-1:9092".into(), "kafka-2:9092".into()].into(),
+            topic: "resized".into(),
+        }),
+        on_failure: Some(Destination::RabbitMq {
+            url: "amqp://rabbit:5672".into(),
+            virtual_host: "pictures".into(),
+            exchange: "failures".into(),
+            routing_key: "resize.failed".into(),
+        }),
+        ..FunctionSettings::default()
+    });
+    vec![
+        ("function-plain", plain),
+        ("function-full", full),
+        ("function-others", others),
+        ("function-queues", queues),
+        ("function-logs", logs),
+    ]
 }
 
 fn payloads() -> Vec<(&'static str, PayloadEnvelope)> {
@@ -319,7 +350,8 @@ fn what_is_missing_or_out_of_range_is_named() {
     assert_eq!(function(&field(5, VARINT, &[3])), "settings.max_retries");
     assert_eq!(function(&field(6, VARINT, &[59])), "settings.max_event_age_seconds");
     assert_eq!(function(&field(7, BYTES, &[])), "settings.on_success");
-    assert_eq!(function(&field(8, BYTES, &field(5, BYTES, b"?"))), "settings.on_failure");
+    assert_eq!(function(&field(8, BYTES, &field(15, BYTES, b"?"))), "settings.on_failure");
+    assert_eq!(function(&field(8, BYTES, &field(5, BYTES, &[]))), "settings.on_failure");
     assert_eq!(function(&field(8, BYTES, &field(3, BYTES, &[]))), "settings.on_failure");
     assert_eq!(function(&field(8, BYTES, &field(1, BYTES, b"no name"))), "settings.on_failure");
 }

@@ -83,7 +83,9 @@ struct SettingsArguments {
     #[arg(long, value_name = "DURATION", value_parser = duration::parse_seconds)]
     max_event_age: Option<u32>,
     /// Where the record of a succeeded asynchronous invocation goes: function:NAME, http(s)://…,
-    /// nats://HOST:PORT/SUBJECT, jetstream://HOST:PORT/SUBJECT, file:NAME, none.
+    /// nats://HOST:PORT/SUBJECT, jetstream://HOST:PORT/SUBJECT, file:NAME, sqs:ARN or sqs:URL,
+    /// sns:URL#TOPIC_ARN, kafka://HOST:PORT/TOPIC, rabbitmq://HOST:PORT/QUEUE or
+    /// rabbitmq://HOST:PORT/EXCHANGE/KEY, none.
     #[arg(long, value_name = "DESTINATION", value_parser = destination::parse)]
     on_success: Option<DestinationArgument>,
     /// Where the record of a failed one goes; written like --on-success.
@@ -306,7 +308,7 @@ mod tests {
             ("function update f", "nothing to change"),
             ("function create f --timeout 500ms", "whole seconds"),
             ("function create f --timeout 5", "500ms, 3s, 5m, 1h"),
-            ("function create f --on-success sqs:q", "unknown kind"),
+            ("function create f --on-success s3:bucket", "unknown kind"),
             ("function create f --reserved-concurrency many", "whole number, or none"),
             ("function update f --clear size", "possible values"),
         ] {

@@ -4,11 +4,10 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
+use crate::config::destinations;
 use crate::config::resolver::Resolver;
 use crate::config::value::{Bytes, StoreKind};
-use trine_broker::{
-    BrokerOptions, DestinationPolicy, Limits, MappingBounds, NatsCredential, StoreOption, Timing,
-};
+use trine_broker::{BrokerOptions, Limits, MappingBounds, StoreOption, Timing};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -27,7 +26,7 @@ pub(crate) fn resolve(resolver: &mut Resolver, data_dir: &Path) -> BrokerOptions
         limits: limits(resolver),
         mappings: mappings(resolver),
         timing: timing(resolver),
-        destinations: destinations(resolver, data_dir),
+        destinations: destinations::resolve(resolver, data_dir),
         store: match kind {
             StoreKind::Embedded => StoreOption::Embedded { dir: data_dir.to_owned() },
             StoreKind::Memory => StoreOption::Memory,
@@ -137,44 +136,5 @@ fn timing(resolver: &mut Resolver) -> Timing {
             14 * DAY,
         ),
         drain: time("timing.drain", default.drain, Duration::ZERO, HOUR),
-    }
-}
-
-fn destinations(resolver: &mut Resolver, data_dir: &Path) -> DestinationPolicy {
-    let allow_internal_addresses = resolver.value("destinations.allow_internal_addresses", false);
-    let file_dir = resolver.value("destinations.file_dir", data_dir.join("destinations"));
-    let mut nats_credentials = Vec::new();
-    nats_credentials.extend(nats_credential(resolver, "destinations.nats_", String::new()));
-    for item in resolver.list("destinations.nats") {
-        let server = resolver.required(&format!("{item}.server"), host_and_port);
-        nats_credentials.extend(nats_credential(
-            resolver,
-            &format!("{item}."),
-            server.unwrap_or_default(),
-        ));
-    }
-    DestinationPolicy { allow_internal_addresses, file_dir: Some(file_dir), nats_credentials }
-}
-
-/// The credentials of one server; of every server without its own if `server` is empty.
-fn nats_credential(
-    resolver: &mut Resolver,
-    prefix: &str,
-    server: String,
-) -> Option<NatsCredential> {
-    let user_key = format!("{prefix}user");
-    let user: Option<String> = resolver.optional(&user_key, |_| Ok(()));
-    let secret = resolver.secret(&format!("{prefix}secret"));
-    if user.is_some() && secret.is_none() {
-        resolver.contradiction(&user_key, format!("a user needs {prefix}secret as well"));
-    }
-    secret.map(|secret| NatsCredential { server, user: user.unwrap_or_default(), secret })
-}
-
-#[expect(clippy::ptr_arg, reason = "the check of a `String` value")]
-fn host_and_port(server: &String) -> Result<(), String> {
-    match server.rsplit_once(':') {
-        Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok() => Ok(()),
-        _ => Err("expected HOST:PORT".to_owned()),
     }
 }

@@ -188,6 +188,49 @@ fn secrets_are_never_shown_and_never_on_the_command_line() {
 }
 
 #[test]
+fn logins_of_destinations_are_read_by_kind() {
+    let file = "destinations.rabbitmq_user = 'u'\n\
+                [[destinations.rabbitmq]]\nserver = 'rabbit:5672'\nuser = 'trine'\nsecret = 'hush'\n\
+                [[destinations.kafka]]\nserver = 'kafka:9092'\nuser = 'trine'\nsecret = 'hush'\n\
+                [[destinations.kafka]]\nserver = 'tls:9092'\ntls = true\nca_file = 'ca.pem'\n";
+    let variables = [
+        ("TRINE_DESTINATIONS_RABBITMQ_SECRET", "hush"),
+        ("AWS_ACCESS_KEY_ID", "AKIA"),
+        ("AWS_SECRET_ACCESS_KEY", "hush"),
+    ];
+    let policy = load(&[], &variables, file).expect("no faults").broker.destinations;
+    let rabbitmq = &policy.rabbitmq_credentials;
+    assert_eq!((rabbitmq[0].server.as_str(), rabbitmq[0].user.as_str()), ("", "u"));
+    assert_eq!((rabbitmq[1].server.as_str(), rabbitmq[1].user.as_str()), ("rabbit:5672", "trine"));
+    let login = policy.kafka_credentials[0].login.as_ref().expect("a login");
+    assert_eq!((login.mechanism.name(), login.user.as_str()), ("PLAIN", "trine"));
+    assert!(policy.kafka_credentials[1].tls && policy.kafka_credentials[1].login.is_none());
+    assert_eq!(policy.aws_credential.as_ref().expect("keys").access_key_id, "AKIA");
+    let printed = format!("{policy:?}");
+    assert!(!printed.contains("hush"), "{printed}");
+
+    let half = [("AWS_ACCESS_KEY_ID", "AKIA")];
+    let policy = load(&[], &half, "").expect("no faults").broker.destinations;
+    assert_eq!(policy.aws_credential, None);
+
+    let faults = faults(
+        &[],
+        &[("TRINE_DESTINATIONS_RABBITMQ_SECRET", "hush")],
+        "destinations.kafka_mechanism = 'GSSAPI'\ndestinations.kafka_ca_file = 'ca.pem'\n",
+    );
+    let mut keys: Vec<&str> = faults.iter().map(|fault| fault.key.as_str()).collect();
+    keys.sort_unstable();
+    assert_eq!(
+        keys,
+        [
+            "destinations.kafka_ca_file",
+            "destinations.kafka_mechanism",
+            "destinations.rabbitmq_user"
+        ]
+    );
+}
+
+#[test]
 fn the_poller_has_a_name_and_bounds() {
     let configuration = load(&[], &[], "").expect("no faults");
     assert!(configuration.poller.enabled && configuration.poller.mappings_max == 1_000);

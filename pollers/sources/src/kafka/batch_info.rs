@@ -13,16 +13,7 @@ pub(super) fn batch_info(
     envelope: &Envelope,
     given_up: &[&Record],
 ) -> Value {
-    let commas = given_up.len().saturating_sub(1) as u64;
-    let records: u64 = given_up.iter().map(|record| record.content.bytes()).sum();
-    let mut info = json!({
-        "batchSize": given_up.len(),
-        "bootstrapServers": &*config.bootstrap,
-        "payloadSize": envelope.bytes() + commas + records,
-    });
-    if !config.event_source_arn.is_empty() {
-        info["eventSourceArn"] = json!(&*config.event_source_arn);
-    }
+    let mut info = about(config, envelope, given_up);
     if let (Some(first), Some(last)) = (given_up.first(), given_up.last()) {
         let mut of = json!({
             "firstRecordOffset": first.position.as_str(),
@@ -34,6 +25,32 @@ pub(super) fn batch_info(
             }
         }
         info["recordsInfo"] = json!({ (shard.as_str()): of });
+    }
+    info
+}
+
+/// Of a single one, as a topic gets it.
+pub(super) fn record_info(config: &Config, envelope: &Envelope, given_up: &Record) -> Value {
+    let mut info = about(config, envelope, &[given_up]);
+    let mut of = json!({ "offset": given_up.position.as_str() });
+    if let Some(at_ms) = given_up.arrived_at_ms {
+        of["timestamp"] = json!(rfc3339(at_ms));
+    }
+    info["recordInfo"] = of;
+    info
+}
+
+/// What both say.
+fn about(config: &Config, envelope: &Envelope, given_up: &[&Record]) -> Value {
+    let commas = given_up.len().saturating_sub(1) as u64;
+    let records: u64 = given_up.iter().map(|record| record.content.bytes()).sum();
+    let mut info = json!({
+        "batchSize": given_up.len(),
+        "bootstrapServers": &*config.bootstrap,
+        "payloadSize": envelope.bytes() + commas + records,
+    });
+    if !config.event_source_arn.is_empty() {
+        info["eventSourceArn"] = json!(&*config.event_source_arn);
     }
     info
 }
@@ -88,5 +105,27 @@ mod tests {
                 }},
             })
         );
+    }
+
+    #[test]
+    fn a_single_record_is_named_by_its_place_and_time() {
+        let set = KafkaSource {
+            bootstrap_servers: vec!["a:1".to_owned()],
+            topic: "t".to_owned(),
+            ..KafkaSource::default()
+        };
+        let binding =
+            Binding { mapping_id: "m".into(), start: Start::Latest, secrets: Secrets::default() };
+        let config = Config::new(&set, &binding).unwrap();
+        let envelope = envelope(&config, 0);
+        assert_eq!(
+            record_info(&config, &envelope, &record("7", Some(1_573_691_884_835))),
+            json!({
+                "batchSize": 1, "bootstrapServers": "a:1", "payloadSize": envelope.bytes() + 2,
+                "recordInfo": {"offset": "7", "timestamp": "2019-11-14T00:38:04.835Z"},
+            })
+        );
+        let timeless = record_info(&config, &envelope, &record("7", None));
+        assert_eq!(timeless["recordInfo"], json!({"offset": "7"}));
     }
 }

@@ -11,7 +11,7 @@ use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_blocking;
 
-use super::batch_info::batch_info;
+use super::batch_info::{batch_info, record_info};
 use super::config::{Config, ahead_kib};
 use super::connection::{Connection, KafkaConnection};
 use super::context::{Consumer, Context, Happened};
@@ -21,8 +21,8 @@ use super::seek::seek;
 use super::{event, problem};
 use crate::clock::Clock;
 use crate::{
-    Change, Connect, Descriptor, Keeper, Ordering, Place, Places, Record, Redelivery, Settling,
-    ShardName, Sought, Source, SourceError, Target, Unit,
+    Change, Connect, Descriptor, Envelope, Keeper, Ordering, Place, Places, Record, Redelivery,
+    Settling, ShardName, Sought, Source, SourceError, Target, Unit,
 };
 
 /// Longest wait for brokers that neither answer nor refuse, in milliseconds.
@@ -33,6 +33,9 @@ const PROBE_TURN: Duration = Duration::from_millis(500);
 
 /// Longest wait of one receive: bounds how late the runner sees what it does not wait for.
 const RECEIVE_WAIT: Duration = Duration::from_secs(5);
+
+/// The member of on-failure records that says which records they are about.
+const BATCH_INFO: &str = "KafkaBatchInfo";
 
 /// Makes connections to one topic for one mapping.
 #[derive(Debug)]
@@ -58,6 +61,11 @@ impl KafkaConnector {
             next.insert(partition, offset + 1);
         }
         Ok(next)
+    }
+
+    fn envelope(&self, shard: &ShardName) -> Envelope {
+        let partition = self.config.partition(shard.as_str()).unwrap_or_default();
+        event::envelope(&self.config, partition)
     }
 
     async fn connect_now(&self, places: Places) -> Result<Arc<dyn Source>, SourceError> {
@@ -103,9 +111,12 @@ impl Connect for KafkaConnector {
     }
 
     fn batch_member(&self, shard: &ShardName, given_up: &[&Record]) -> (&'static str, Value) {
-        let partition = self.config.partition(shard.as_str()).unwrap_or_default();
-        let envelope = event::envelope(&self.config, partition);
-        ("KafkaBatchInfo", batch_info(&self.config, shard, &envelope, given_up))
+        let envelope = self.envelope(shard);
+        (BATCH_INFO, batch_info(&self.config, shard, &envelope, given_up))
+    }
+
+    fn record_member(&self, shard: &ShardName, given_up: &Record) -> Option<(&'static str, Value)> {
+        Some((BATCH_INFO, record_info(&self.config, &self.envelope(shard), given_up)))
     }
 }
 

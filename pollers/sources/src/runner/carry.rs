@@ -4,14 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use serde_json::json;
 use trine_poll_engine::{
-    BatchId, Effect, Failure, Key, Millis, Origin, Records, Sequence, ShardId, Span, Ticket,
+    BatchId, Effect, Key, Millis, Origin, Records, Sequence, ShardId, Span, Ticket,
     Verdict as EngineVerdict, WindowMark, WindowPart,
 };
-use trine_proto::v1::{CheckpointReport, FailureReport, ParkReport, ParkedRecord, ShardCheckpoint};
+use trine_proto::v1::{CheckpointReport, ParkReport, ParkedRecord, ShardCheckpoint};
 
-use super::failure_record::{About, failure_record};
 use super::payload::{WindowMembers, event};
 use super::shards::{ParkedAs, Shard, parking_key};
 use super::units::{CONNECT_WAIT, Done, RECEIVE_GRACE, SETTLE_WAIT, bounded};
@@ -51,7 +49,7 @@ impl Runner {
             }
             Effect::ShardReleased { shard } => {
                 self.sent.retain(|_, sent| sent.shard != shard);
-                self.records_told.retain(|(of, _), _| *of != shard);
+                self.first_told.retain(|(of, _), _| *of != shard);
                 // Dropping it drops what whoever revoked it waits for.
                 let name = self.shards.remove(shard).map(|shard| shard.name);
                 if let Some(again) = name.and_then(|name| self.reopening.remove(&name)) {
@@ -271,57 +269,6 @@ impl Runner {
         }
     }
 
-    fn deliver(&mut self, now: Millis, id: ShardId, ticket: Ticket, failure: &Failure) {
-        let Some(shard) = self.shards.get(id) else { return };
-        let parked;
-        let given_up: Vec<&Record> = match failure.origin {
-            Origin::Source => shard.records(&failure.records),
-            Origin::Park(_) => {
-                parked = shard
-                    .parked_records(&failure.records)
-                    .into_iter()
-                    .map(as_record)
-                    .collect::<Vec<_>>();
-                parked.iter().collect()
-            }
-        };
-        if let Some(record) = self.records_told.get(&(id, ticket)).cloned() {
-            return self.tell_failure(id, ticket, record, failure.records.count());
-        }
-        let response = failure
-            .batch
-            .and_then(|batch| self.responses.get(&batch))
-            .filter(|_| failure.had_response);
-        let about = About {
-            function_arn: &self.plan.function_arn,
-            response,
-            batch: match given_up.is_empty() {
-                // The final invocation of a tumbling window, which has no records of its own.
-                true => {
-                    ("WindowBatchInfo", json!({"shardId": shard.name.as_str(), "batchSize": 0}))
-                }
-                false => self.connector.batch_member(&shard.name, &given_up),
-            },
-            now_ms: now,
-        };
-        let record = failure_record(failure, about);
-        self.records_told.insert((id, ticket), record.clone());
-        self.tell_failure(id, ticket, record, failure.records.count());
-    }
-
-    /// The same text each time: by it the broker, and who gets it, know that it is the same record.
-    fn tell_failure(&mut self, id: ShardId, ticket: Ticket, record: Bytes, records: u64) {
-        let report = FailureReport {
-            mapping_id: self.plan.id.to_string(),
-            fence: self.plan.fence,
-            record,
-            records: u32::try_from(records).unwrap_or(u32::MAX),
-            ..FailureReport::default()
-        };
-        let reports = self.reports.clone();
-        self.units.spawn(async move { Done::Delivered(id, ticket, reports.failure(report).await) });
-    }
-
     fn park(
         &mut self,
         id: ShardId,
@@ -451,16 +398,5 @@ fn as_parked(record: &Record) -> ParkedRecord {
         position: record.position.to_string(),
         arrived_at_ms: record.arrived_at_ms.unwrap_or_default(),
         event: element(record),
-    }
-}
-
-fn as_record(parked: &ParkedRecord) -> Record {
-    Record {
-        position: crate::Position::new(&parked.position),
-        identifier: parked.identifier.as_str().into(),
-        arrived_at_ms: Some(parked.arrived_at_ms),
-        key: None,
-        body: Bytes::new(),
-        content: Content::Event(parked.event.clone()),
     }
 }

@@ -13,47 +13,72 @@ pub(super) struct About<'a> {
     pub(super) function_arn: &'a str,
     /// The last answer. `None`: there was none.
     pub(super) response: Option<&'a Response>,
-    /// Which records, in the words of the source: `KinesisBatchInfo` and its object.
-    pub(super) batch: (&'static str, Value),
     pub(super) now_ms: u64,
 }
 
-/// Its JSON text.
-pub(super) fn failure_record(failure: &Failure, about: About<'_>) -> Bytes {
-    let request_id = about.response.map_or("", |response| &response.request_id);
-    let mut record = Map::new();
-    let context = json!({
-        "requestId": request_id,
-        "functionArn": about.function_arn,
-        "condition": condition(failure.condition),
-        "approximateInvokeCount": failure.approximate_invoke_count,
-    });
-    record.insert("requestContext".to_owned(), context);
-    match failure.condition {
-        // Recorded: absent (LS 4.6).
-        Condition::RecordAgeExceeded => {}
-        // LS 4.8: null.
-        Condition::MaximumPayloadSizeExceeded => {
-            drop(record.insert("responseContext".to_owned(), Value::Null))
+/// Which records, in the words of the source: `KinesisBatchInfo` and its object.
+pub(super) type Member = (&'static str, Value);
+
+/// All but which records they are.
+pub(super) struct Head(Map<String, Value>);
+
+impl Head {
+    pub(super) fn new(failure: &Failure, about: &About<'_>) -> Self {
+        let request_id = about.response.map_or("", |response| &response.request_id);
+        let mut record = Map::new();
+        let context = json!({
+            "requestId": request_id,
+            "functionArn": about.function_arn,
+            "condition": condition(failure.condition),
+            "approximateInvokeCount": failure.approximate_invoke_count,
+        });
+        record.insert("requestContext".to_owned(), context);
+        match failure.condition {
+            // Recorded: absent (LS 4.6).
+            Condition::RecordAgeExceeded => {}
+            // LS 4.8: null.
+            Condition::MaximumPayloadSizeExceeded => {
+                drop(record.insert("responseContext".to_owned(), Value::Null))
+            }
+            Condition::RetryAttemptsExhausted => {
+                let version =
+                    about.response.map_or("$LATEST", |response| &response.executed_version);
+                let context = json!({
+                    "statusCode": 200,
+                    "executedVersion": version,
+                    "functionError": failure.function_error.then_some("Unhandled"),
+                });
+                record.insert("responseContext".to_owned(), context);
+            }
         }
-        Condition::RetryAttemptsExhausted => {
-            let version = about.response.map_or("$LATEST", |response| &response.executed_version);
-            let context = json!({
-                "statusCode": 200,
-                "executedVersion": version,
-                "functionError": failure.function_error.then_some("Unhandled"),
-            });
-            record.insert("responseContext".to_owned(), context);
-        }
+        record.insert("version".to_owned(), "1.0".into());
+        let now = rfc3339(i64::try_from(about.now_ms).unwrap_or(i64::MAX));
+        record.insert("timestamp".to_owned(), now.into());
+        Self(record)
     }
-    record.insert("version".to_owned(), "1.0".into());
-    record.insert(
-        "timestamp".to_owned(),
-        rfc3339(i64::try_from(about.now_ms).unwrap_or(i64::MAX)).into(),
-    );
-    let (member, batch) = about.batch;
-    record.insert(member.to_owned(), batch);
-    Bytes::from(Value::Object(record).to_string())
+
+    /// The JSON text of the record about a batch.
+    pub(super) fn of_batch(&self, member: Member) -> Bytes {
+        self.text(member).into()
+    }
+
+    /// The JSON text of the record about a single one: with `payload`, the event that the function got of it (LS 4.8). `None`: it was too large
+    /// for one.
+    pub(super) fn of_one(&self, member: Member, payload: Option<&[u8]>) -> Bytes {
+        let mut text = self.text(member).into_bytes();
+        // As it is: read and written again, numbers would change.
+        text.pop();
+        text.extend_from_slice(b",\"payload\":");
+        text.extend_from_slice(payload.unwrap_or(b"null"));
+        text.push(b'}');
+        text.into()
+    }
+
+    fn text(&self, (name, member): Member) -> String {
+        let mut record = self.0.clone();
+        record.insert(name.to_owned(), member);
+        Value::Object(record).to_string()
+    }
 }
 
 const fn condition(condition: Condition) -> &'static str {
@@ -69,7 +94,7 @@ mod tests {
     use super::*;
     use trine_poll_engine::{Origin, Records};
 
-    fn record(condition: Condition, function_error: bool) -> Value {
+    fn head(condition: Condition, function_error: bool) -> Head {
         let failure = Failure {
             batch: None,
             origin: Origin::Source,
@@ -85,14 +110,17 @@ mod tests {
             function_error: "Unhandled".to_owned(),
             payload: Bytes::new(),
         };
-        let batch = ("KinesisBatchInfo", json!({"batchSize": 1}));
         let about = About {
             function_arn: "trine:function:f",
             response: Some(&response),
-            batch,
             now_ms: 1_573_690_686_000,
         };
-        serde_json::from_slice(&failure_record(&failure, about)).unwrap()
+        Head::new(&failure, &about)
+    }
+
+    fn record(condition: Condition, function_error: bool) -> Value {
+        let batch = ("KinesisBatchInfo", json!({"batchSize": 1}));
+        serde_json::from_slice(&head(condition, function_error).of_batch(batch)).unwrap()
     }
 
     #[test]
@@ -121,5 +149,19 @@ mod tests {
             record(Condition::MaximumPayloadSizeExceeded, true)["responseContext"],
             Value::Null
         );
+    }
+
+    #[test]
+    fn a_single_record_is_there_as_it_was_sent() {
+        let head = head(Condition::RetryAttemptsExhausted, true);
+        let member = || ("KafkaBatchInfo", json!({"batchSize": 1}));
+        let sent = br#"{"records":{"t-0":[{"value":1.0}]}}"#;
+        let text = head.of_one(member(), Some(sent));
+        assert!(text.ends_with(br#","payload":{"records":{"t-0":[{"value":1.0}]}}}"#), "{text:?}");
+        let record: Value = serde_json::from_slice(&text).unwrap();
+        assert_eq!(record["requestContext"]["condition"], "RetryAttemptsExhausted");
+        assert_eq!(record["KafkaBatchInfo"], json!({"batchSize": 1}));
+        let too_large: Value = serde_json::from_slice(&head.of_one(member(), None)).unwrap();
+        assert_eq!(too_large.get("payload"), Some(&Value::Null));
     }
 }

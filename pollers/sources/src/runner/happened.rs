@@ -94,7 +94,7 @@ impl Runner {
     fn delivered(&mut self, shard: ShardId, ticket: Ticket, answered: &Answered) {
         let done = self.is_done(answered);
         if done {
-            self.records_told.remove(&(shard, ticket));
+            self.first_told.remove(&(shard, ticket));
         }
         self.step(match done {
             true => Input::FailureDelivered { shard, ticket },

@@ -7,6 +7,7 @@
 
 mod carry;
 mod failure_record;
+mod given_up;
 mod happened;
 mod payload;
 mod shards;
@@ -17,7 +18,6 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use trine_poll_engine::{BatchId, Effect, Input, Millis, Origin, Poll, Records, ShardId, Ticket};
@@ -95,8 +95,8 @@ pub(crate) struct Runner {
     coming_back: u64,
     /// Of batches that failed and are not over.
     responses: BTreeMap<BatchId, Response>,
-    /// Failure records that were told and not taken.
-    records_told: HashMap<(ShardId, Ticket), Bytes>,
+    /// When failure records that were not taken yet were first told.
+    first_told: HashMap<(ShardId, Ticket), Millis>,
     /// Emptied within every step; kept for its capacity.
     effects: Vec<Effect>,
     /// For records without a key: each is in order with nobody.
@@ -135,7 +135,7 @@ impl Runner {
             unparks: Vec::new(),
             coming_back: 0,
             responses: BTreeMap::new(),
-            records_told: HashMap::new(),
+            first_told: HashMap::new(),
             effects: Vec::new(),
             next_keyless: 0,
             stopped: false,
