@@ -18,6 +18,9 @@ use crate::Caller;
 /// More than a poller is told, so that its release is still on time.
 const DRAIN_GRACE_MS: u64 = 1_000;
 
+/// How long a mapping that only moves may let what runs end: as long as functions may run.
+const MOVE_DRAIN_MS: u64 = 900_000;
+
 impl Registry {
     pub(super) fn poller_joined(
         &mut self,
@@ -112,7 +115,11 @@ impl Registry {
 
     /// Asks the holder for the mapping; once is enough.
     pub(super) fn ask_back(&mut self, number: u64, to: Option<PollerId>, out: Out<'_>) {
-        let drain_ms = self.limits.drain_ms;
+        // Nobody is in a hurry when mappings are only spread more evenly: what runs may take as long as a function may (LS 2.3).
+        let drain_ms = match to {
+            Some(_) => self.limits.drain_ms.max(MOVE_DRAIN_MS),
+            None => self.limits.drain_ms,
+        };
         let until = self.now.monotonic.saturating_add(drain_ms + DRAIN_GRACE_MS);
         let Some(mapping) = self.mappings.get_mut(&number) else { return };
         let Some(lease) = mapping.lease.as_mut().filter(|lease| lease.asked_back.is_none()) else {

@@ -83,7 +83,8 @@ const CREATE_EXAMPLES: &str = "Examples:
   trine mapping create resize --kafka localhost:9092 --topic pictures --starting-position trim-horizon
   trine mapping create mail --sqs arn:aws:sqs:eu-west-1:123456789012:mails --endpoint-url http://localhost:4566
   trine mapping create audit --nats nats://localhost:4222 --stream AUDIT --batch-size 500 --batching-window 2s
-  trine mapping create index --file /var/log/orders.jsonl --exhausted-policy park-key
+  trine mapping create index --file /var/log/orders.jsonl --maximum-retry-attempts 3 --on-failure file:bad.jsonl
+  trine mapping create bill --nats nats://localhost:4222 --stream ORDERS --maximum-retry-attempts 3 --exhausted-policy park-key
   trine mapping create plc --custom modbus --configuration '{\"host\":\"10.0.0.7\"}'";
 
 #[derive(Debug, Args)]

@@ -169,5 +169,16 @@ impl Parameters {
             let value = "PARK_KEY";
             errors.push(ParameterError::ValueNotOfKind { value, kind, known_by: KEYED });
         }
+        let is_ever = |limit: Option<i32>| limit.is_some_and(|limit| limit >= 0);
+        if self.exhausted_policy == Some(ExhaustedPolicy::ParkKey)
+            && KEYED.contains(&kind)
+            && !is_ever(self.maximum_retry_attempts)
+        {
+            errors.push(ParameterError::Contradiction {
+                this: "the policy PARK_KEY",
+                that: "retries without end",
+                instead: "no key would ever be parked, set maximum_retry_attempts",
+            });
+        }
     }
 }

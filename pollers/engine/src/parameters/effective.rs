@@ -94,6 +94,9 @@ impl Effective {
     }
 }
 
+/// Most batches of a shard that the parameter stands for (LS 4.2).
+const FACTOR_MAX: u32 = 10;
+
 impl Parameters {
     /// What is in force with a source of this kind at `now_ms`, milliseconds since the epoch.
     ///
@@ -193,6 +196,8 @@ fn shown(name: Name, effective: &Effective, filters: &[String]) -> Option<String
     let text = match name {
         Name::BatchSize => effective.batch_size.to_string(),
         Name::BatchingWindowMs => effective.batching_window_ms.to_string(),
+        // Keys that run in parallel without it are bounded by the concurrency alone.
+        Name::ParallelizationFactor if effective.batches_per_shard_max > FACTOR_MAX => return None,
         Name::ParallelizationFactor => effective.batches_per_shard_max.to_string(),
         Name::MaximumConcurrency => effective.maximum_concurrency.to_string(),
         Name::StartingPosition => match effective.start? {

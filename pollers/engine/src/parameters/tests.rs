@@ -403,7 +403,23 @@ const RULES: &[Rule] = &[
             "a parallelization_factor above 1 cannot be had with the key order of the shard; choose one",
         ],
     ),
-    ("park needs keys", Kafka, |p| p.exhausted_policy = Some(ExhaustedPolicy::ParkKey), &[]),
+    (
+        "park needs keys",
+        Kafka,
+        |p| {
+            p.exhausted_policy = Some(ExhaustedPolicy::ParkKey);
+            p.maximum_retry_attempts = Some(3);
+        },
+        &[],
+    ),
+    (
+        "park needs an end of retries",
+        Kafka,
+        |p| p.exhausted_policy = Some(ExhaustedPolicy::ParkKey),
+        &[
+            "the policy PARK_KEY cannot be had with retries without end; no key would ever be parked, set maximum_retry_attempts",
+        ],
+    ),
     (
         "park needs keys",
         File,

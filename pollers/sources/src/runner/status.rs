@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
-use trine_poll_engine::{Fact, Phase, Poll, Verdict};
+use trine_poll_engine::{Delay, Fact, Phase, Poll, Verdict};
 use trine_proto::v1::{MappingCounts, ShardActivity, StatusReport};
 
 use super::shards::Shards;
@@ -134,7 +134,10 @@ impl Status {
                 added.failed_invoke_events += records;
                 added.invoke_errors += 1;
             }
-            Fact::Delayed { .. } => added.throttles += 1,
+            Fact::Delayed { delay: Delay::Throttled | Delay::NoCapacity, .. } => {
+                added.throttles += 1;
+            }
+            Fact::Delayed { .. } => added.invoke_errors += 1,
             Fact::GivenUp { records, .. } if !self.on_failure => added.dropped_events += records,
             Fact::FailureDelivered { records, .. } => added.on_failure_delivered_events += records,
             Fact::FailureDeliveryFailed { .. } => added.on_failure_delivery_errors += 1,
