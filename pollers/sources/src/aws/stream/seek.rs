@@ -28,9 +28,12 @@ pub(super) async fn seek<A: Api>(
     let listed = api.shards().await;
     let listed = listed.map_err(|refusal| refusal.into_error("the list of shards"))?;
     let chosen = choose(listed, target)?;
+    // Where a mapping begins that nobody has read yet. A clock that is ahead must not leave records out, so the last seconds count as new.
+    let begins = begin == Begin::Latest && places.is_empty();
+    let end_ms = if begins { now_ms - SKEW_MAX_MS } else { now_ms };
     let sought = chosen.into_iter().map(|shard| async move {
         let old = old(begin, places, &shard)?;
-        let new = new(&target.to, shard.closed, now_ms)?;
+        let new = new(&target.to, shard.closed, end_ms)?;
         if let Some(cursor @ Cursor::At(number)) = &new {
             is_there(api, &shard.shard, cursor, number).await?;
         }
@@ -81,14 +84,13 @@ fn old(begin: Begin, places: &Places, shard: &Listed) -> Result<Next, SourceErro
     })
 }
 
-fn new(to: &SeekTo, closed: bool, now_ms: i64) -> Result<Next, SourceError> {
+fn new(to: &SeekTo, closed: bool, end_ms: i64) -> Result<Next, SourceError> {
     Ok(match to {
         SeekTo::Start => Some(Cursor::TrimHorizon),
         SeekTo::Timestamp(time) => Some(Cursor::AtTimestamp(*time)),
         SeekTo::End if closed => None,
-        // Not "latest": that would be wherever the end is each time somebody connects. A clock that is ahead must not leave records out,
-        // so the last seconds come again.
-        SeekTo::End => Some(Cursor::AtTimestamp(now_ms - SKEW_MAX_MS)),
+        // Not "latest": that would be wherever the end is each time somebody connects.
+        SeekTo::End => Some(Cursor::AtTimestamp(end_ms)),
         SeekTo::Position(number) if is_sequence_number(number) => Some(Cursor::At(number.clone())),
         SeekTo::Position(text) => {
             let says = format!("\"{text}\" is not a sequence number; expected digits");
