@@ -43,6 +43,9 @@ pub struct Settings {
     /// batch that waits to be sent again does not count. [`Order::Shard`] and tumbling windows have 1
     /// whatever this says. Default: 1.
     pub batches_per_shard_max: u32,
+    /// Batches of a shard in strict order that are read while one runs, each against a free permit. To be 0 where a record that is given
+    /// back unsent has lost something: a queue counts how often it gave it out. Default: 0.
+    pub batches_ahead: u32,
     /// Batches of the mapping at a time, from 1 (LS 4.2 has 2..=1000). Default:
     /// [`MAXIMUM_CONCURRENCY_DEFAULT`].
     pub maximum_concurrency: u32,
@@ -183,6 +186,7 @@ impl Settings {
             order: Order::Shard,
             settling: Settling::LowWater,
             batches_per_shard_max: 1,
+            batches_ahead: 0,
             maximum_concurrency: MAXIMUM_CONCURRENCY_DEFAULT,
             lookahead_records_max: LOOKAHEAD_RECORDS_DEFAULT,
             retries_max: None,
@@ -220,6 +224,8 @@ impl Settings {
             batch: self.batch.with_room_for(state_bytes),
             order,
             batches_per_shard_max: if one { 1 } else { self.batches_per_shard_max.max(1) },
+            // Its records belong to one window or another only when the one before has ended.
+            batches_ahead: if windowed { 0 } else { self.batches_ahead },
             maximum_concurrency: self.maximum_concurrency.max(1),
             lookahead_records_max: self.lookahead_records_max.clamp(1, LOOKAHEAD_RECORDS_MAX),
             retried_by: if per_record { self.retried_by } else { RetriedBy::Engine },

@@ -24,11 +24,11 @@ pub(crate) enum Turn {
 impl Shard {
     /// Does the one thing that comes first; some permit is free.
     pub(crate) fn turn(&mut self, cx: &mut Context<'_>) -> Turn {
-        if !cx.run.may_start()
-            || self.is_ending()
-            || self.running >= cx.settings.batches_per_shard_max
-        {
+        if !cx.run.may_start() || self.is_ending() {
             return Turn::Rest;
+        }
+        if self.is_full(cx) {
+            return if self.may_fetch(cx) { Turn::Fetch } else { Turn::Rest };
         }
         let due = self.waiting.first().copied().filter(|(until, _)| *until <= cx.now);
         if let Some((_, id)) = due {
@@ -45,8 +45,17 @@ impl Shard {
         if self.conclude_window(cx) || self.send_returned(cx) || self.cut(cx) {
             return Turn::Again;
         }
-        let may_fetch = cx.is_up && !self.has_ended() && self.receive.is_ready(cx.now);
-        if may_fetch && self.fetch_records_max(cx).is_some() { Turn::Fetch } else { Turn::Rest }
+        if self.may_fetch(cx) { Turn::Fetch } else { Turn::Rest }
+    }
+
+    /// As many batches run as may.
+    const fn is_full(&self, cx: &Context<'_>) -> bool {
+        self.running >= cx.settings.batches_per_shard_max
+    }
+
+    fn may_fetch(&mut self, cx: &Context<'_>) -> bool {
+        let is_ready = cx.is_up && !self.has_ended() && self.receive.is_ready(cx.now);
+        is_ready && self.fetch_records_max(cx).is_some()
     }
 
     fn start(&mut self, cx: &mut Context<'_>, origin: Origin, kind: Kind, records: Vec<Sequence>) {
@@ -79,7 +88,8 @@ impl Shard {
     }
 
     fn send_returned(&mut self, cx: &mut Context<'_>) -> bool {
-        if self.window.is_some() && (!self.batches.is_empty() || self.is_setting_aside()) {
+        // Records that are to be parked may wait for the end of those that came back.
+        if self.window.is_some() && (!self.batches.is_empty() || !self.failures.is_empty()) {
             return false;
         }
         let lanes = &mut self.lanes;
@@ -143,7 +153,8 @@ impl Shard {
     /// Asks for records, as many as free permits can take.
     pub(crate) fn fetch(&mut self, cx: &mut Context<'_>) {
         let Some(records_max) = self.fetch_records_max(cx) else { return };
-        let free = u64::from(self.free_batches(cx));
+        let free = self.free_batches(cx).max(self.batches_ahead(cx));
+        let free = u64::from(free);
         let bytes = free.saturating_mul(cx.settings.batch.records_bytes_max());
         let bytes_max = bytes.saturating_sub(self.lanes.ready_bytes() + 1).max(1);
         let wait_ms = self.fetch_wait_ms(cx);
@@ -156,11 +167,23 @@ impl Shard {
         cx.permits.free().min(of_shard)
     }
 
+    /// In strict order the next batch is read while one runs, if a permit is free for it: a source that is asked only then would wait for
+    /// each answer of the function, and the function for each of the source.
+    fn batches_ahead(&self, cx: &Context<'_>) -> u32 {
+        match cx.settings.order {
+            Order::Shard => cx.settings.batches_ahead.min(cx.permits.free()),
+            Order::Key | Order::None => 0,
+        }
+    }
+
     /// How many records may be asked for. `None`: none.
     fn fetch_records_max(&self, cx: &Context<'_>) -> Option<u32> {
         let Settings { batch, lookahead_records_max, .. } = cx.settings;
-        let wanted = u64::from(self.free_batches(cx)) * u64::from(batch.records_max());
-        let wanted = wanted.saturating_sub(self.lanes.ready_records());
+        let of = |batches: u32| u64::from(batches) * u64::from(batch.records_max());
+        let wanted = match self.is_full(cx) {
+            true => of(self.batches_ahead(cx)).saturating_sub(self.lanes.waiting()),
+            false => of(self.free_batches(cx)).saturating_sub(self.lanes.ready_records()),
+        };
         let records_max = wanted.min(self.ledger.room(*lookahead_records_max));
         u32::try_from(records_max).ok().filter(|most| *most > 0)
     }

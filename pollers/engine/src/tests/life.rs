@@ -13,6 +13,20 @@ fn ending() -> Settings {
 }
 
 scripts! {
+    a_batch_is_read_ahead_in_strict_order, "issue 3: records are fetched only against free permits", Settings { batches_ahead: 1, ..settings() }, "
+        1  read 7 7 7      -> invoke b0 #1 0..3; receive 3 50ms
+        2  read 7 7        -> receive 1 50ms
+        3  answer b0 ok    -> store t0 through 2; invoke b1 #1 3..5
+        4  read 7          -> receive 2 50ms
+        5  answer b1 throttled ->
+        6  read 7          ->
+    ";
+
+    nothing_is_read_ahead_without_a_permit, "issue 3: records are fetched only against free permits", Settings { batches_ahead: 1, maximum_concurrency: 1, ..settings() }, "
+        1  read 7 7 7      -> invoke b0 #1 0..3
+        2  answer b0 ok    -> store t0 through 2; receive 3 50ms
+    ";
+
     a_source_that_goes_comes_back_and_keeps_what_was_read, "issue 3: recovery", settings(), "
         raw
         0    tick          -> connect

@@ -36,6 +36,7 @@ fn settings(dice: &mut Dice, seed: u64, order: Order, settling: Settling) -> Set
         retries_max: [None, Some(0), Some(2)][usize::try_from(dice.below(3)).unwrap()],
         bisect: dice.one_in(2),
         report_batch_item_failures: dice.one_in(2),
+        batches_ahead: u32::from(dice.one_in(2)),
         exhausted: if dice.one_in(2) { Exhausted::ParkKey } else { Exhausted::Discard },
         on_failure_destination: true,
         retried_by: if is_queue && dice.one_in(2) { RetriedBy::Source } else { RetriedBy::Engine },
