@@ -166,12 +166,24 @@ impl MappingEdge {
                 })
             })
             .await?;
-        let more = views.len() > size;
+        let known = views.len();
         views.truncate(size);
+        let mut bytes = 0;
+        let mappings: Vec<_> = views
+            .iter()
+            .map(mapping)
+            .take_while(|mapping| {
+                let first = bytes == 0;
+                bytes += prost::Message::encoded_len(mapping);
+                first || bytes <= PAGE_BYTES_MAX
+            })
+            .collect();
+        views.truncate(mappings.len());
+        let more = known > views.len();
         let last = views.last().map(|view| view.id.to_string());
         Ok(ListMappingsResponse {
             next_page_token: last.filter(|_| more).unwrap_or_default(),
-            mappings: views.iter().map(mapping).collect(),
+            mappings,
         })
     }
 
@@ -265,6 +277,9 @@ fn id(text: &str) -> Result<MappingId, Refusal> {
     let read = request_id::parse(text).map(|id| MappingId(id.0));
     read.ok_or_else(|| invalid(format!("{text:?} is not the id of a mapping, which is a UUID.")))
 }
+
+/// Bytes of a page, unless one mapping alone has more: filters and shards can make a thousand mappings larger than a message may be.
+const PAGE_BYTES_MAX: usize = 4 << 20;
 
 fn page_size(given: u32) -> Result<usize, Refusal> {
     match given {

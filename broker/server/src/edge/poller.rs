@@ -115,8 +115,11 @@ fn checked(hello: PollerHello) -> Result<NewPoller, Refusal> {
             ),
         ));
     }
-    if hello.poller.is_empty() || hello.poller.chars().count() > 128 {
-        return Err(invalid("hello.poller must be a name of 1 to 128 characters."));
+    let is_odd = hello.poller.chars().any(char::is_control);
+    if hello.poller.is_empty() || hello.poller.chars().count() > 128 || is_odd {
+        let says =
+            "hello.poller must be a name of 1 to 128 characters, none of them a control character.";
+        return Err(invalid(says));
     }
     let fine = |kind: &String| {
         let known = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_');

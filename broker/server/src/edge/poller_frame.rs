@@ -250,9 +250,8 @@ fn sought(report: v1::SeekReport) -> Result<SeekReport, Refusal> {
 }
 
 /// What is only shown may be shortened.
+/// For people, on one line of a terminal: what a server has said to a poller may hold anything.
 fn cut(text: String, chars_max: usize) -> Box<str> {
-    match text.char_indices().nth(chars_max) {
-        None => text.into(),
-        Some((end, _)) => text[..end].into(),
-    }
+    let plain = |c: char| if c.is_control() { ' ' } else { c };
+    text.chars().take(chars_max).map(plain).collect::<String>().into()
 }

@@ -137,7 +137,18 @@ async fn serve(output: &Output, configuration: Configuration) -> Result<Exit, Fa
 /// The poller of this process. It has threads of its own: building batches must not hold up who invokes.
 struct Polling {
     poller: PollerHandle,
-    runtime: tokio::runtime::Runtime,
+    _threads: Threads,
+}
+
+/// A runtime that is dropped in a task of another, whatever the end: one that waited for its threads there would panic.
+struct Threads(Option<tokio::runtime::Runtime>);
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 impl Polling {
@@ -160,7 +171,7 @@ impl Polling {
         let inside = runtime.enter();
         let poller = start_poller(broker.channel(), options);
         drop(inside);
-        Ok(Some(Self { poller, runtime }))
+        Ok(Some(Self { poller, _threads: Threads(Some(runtime)) }))
     }
 
     async fn stop(self, drain: Duration) {
@@ -169,7 +180,6 @@ impl Polling {
                 "the deadline cut off what the poller had in flight; it comes again from its sources"
             );
         }
-        self.runtime.shutdown_background();
     }
 }
 

@@ -1,5 +1,7 @@
 //! `serve` itself: ready, show, drain, and what it leaves on the disk.
 
+use std::cell::RefCell;
+
 use crate::program::{Run, Served, Serving, command};
 
 #[test]
@@ -71,6 +73,42 @@ fn a_second_signal_ends_at_once() {
     served.drain();
     assert_eq!(served.end("TERM").0, Some(130));
     assert_ne!(call.wait().expect("it ends").code(), Some(0));
+}
+
+/// The poller waits for the function, in threads of its own.
+#[test]
+fn a_second_signal_ends_a_poller_at_once() {
+    let served = Served::with(&[], "");
+    served.json("function create gate");
+    let worker = Serving::start(&served);
+    let lines = served.path("orders.jsonl");
+    std::fs::write(&lines, "{}\n").expect("written");
+    let lines = lines.display();
+    served.json(&format!("mapping create gate --file {lines} --starting-position trim-horizon"));
+    worker.entered();
+    served.signal("TERM");
+    assert_eq!(served.end("TERM").0, Some(130));
+}
+
+/// A server that says nothing holds nothing: nobody waits for it.
+#[test]
+fn a_silent_source_holds_up_no_end() {
+    let served = Served::with(&["--set", "timing.drain=15m"], "");
+    served.json("function create f");
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("redis://{}", silent.local_addr().expect("it is bound"));
+    let created = served.json(&format!("mapping create f --redis {url} --stream s"));
+    let why = format!("mapping why {}", created["id"].as_str().expect("an id"));
+    silent.set_nonblocking(true).expect("it can be");
+    let connections = RefCell::new(Vec::new());
+    let connected = || {
+        connections.borrow_mut().extend(silent.accept());
+        // A binary that was built with files alone reads no Redis.
+        let unread = || served.trine(&why).stdout.contains("No connected poller");
+        (!connections.borrow().is_empty() || unread()).then_some(())
+    };
+    served.soon(connected, "a connection");
+    assert_eq!(served.end("TERM").0, Some(0));
 }
 
 #[test]

@@ -70,9 +70,9 @@ impl Runner {
 
     pub(super) fn connect_after_places(&mut self) {
         let (connector, places) = (Arc::clone(&self.connector), self.places_to_go_on());
-        self.units.spawn(async move {
+        self.connecting = Some(self.units.spawn(async move {
             Done::Connected(bounded("connecting", CONNECT_WAIT, connector.connect(places)).await)
-        });
+        }));
     }
 
     /// The broker keeps where the end was when the mapping began: a poller that comes after a crash would otherwise begin at another end,
@@ -209,7 +209,7 @@ impl Runner {
         let position =
             through.and_then(|through| shard.at(through)).map(|record| record.position.clone());
         if let Some(position) = &position {
-            shard.settled = Some(position.as_str().into());
+            shard.settling = Some(position.as_str().into());
         }
         match (self.connector.descriptor().settling, position) {
             (Settling::LowWater(Keeper::Source), Some(position)) => {

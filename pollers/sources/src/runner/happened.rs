@@ -142,7 +142,12 @@ impl Runner {
     }
 
     fn lost(&mut self, error: &SourceError) {
-        tracing::warn!(mapping = %self.plan.id, source = self.plan.kind_name, "the source cannot be used: {error}");
+        // Once for each reason: it is tried for ever.
+        if self.status.is_news(error) {
+            tracing::warn!(mapping = %self.plan.id, source = self.plan.kind_name, "the source cannot be used: {error}");
+        } else {
+            tracing::debug!(mapping = %self.plan.id, source = self.plan.kind_name, "the source cannot be used: {error}");
+        }
         self.connected = false;
         self.reopening.clear();
         // Whatever is still under way on it is of no interest any more.
@@ -390,6 +395,12 @@ impl Runner {
     }
 
     fn checkpoint_ended(&mut self, shard: ShardId, ticket: Ticket, done: bool) {
+        if let Some(open) = self.shards.get_mut(shard)
+            && let Some(position) = open.settling.take()
+            && done
+        {
+            open.settled = Some(position);
+        }
         self.step(match done {
             true => Input::CheckpointStored { shard, ticket },
             false => Input::CheckpointFailed { shard, ticket },

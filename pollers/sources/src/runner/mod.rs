@@ -19,6 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::AbortHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use trine_poll_engine::{BatchId, Effect, Input, Millis, Origin, Poll, Records, ShardId, Ticket};
 use trine_proto::v1::UnparkOrder;
@@ -78,6 +79,8 @@ pub(crate) struct Runner {
     source: Option<Arc<dyn Source>>,
     connection: u64,
     connected: bool,
+    /// The newest attempt to connect.
+    connecting: Option<AbortHandle>,
     shards: Shards,
     /// As the broker keeps them.
     places: Places,
@@ -126,6 +129,7 @@ impl Runner {
             source: None,
             connection: 0,
             connected: false,
+            connecting: None,
             shards: Shards::default(),
             places,
             units: Units::default(),
@@ -191,10 +195,19 @@ impl Runner {
         match command {
             Command::Pause => self.step(Input::Pause),
             Command::Resume => self.step(Input::Resume),
-            Command::Stop => self.step(Input::Stop),
+            Command::Stop => self.stop(),
             Command::Unpark(order) => self.unpark(order),
             // Whoever asked may be gone.
             Command::Places(asked) => drop(asked.send(self.places.clone())),
+        }
+    }
+
+    /// A connection that is being made holds nothing, and a silent server must not hold up an end.
+    fn stop(&mut self) {
+        self.step(Input::Stop);
+        if let Some(connecting) = self.connecting.take().filter(|unit| !unit.is_finished()) {
+            connecting.abort();
+            self.step(Input::SourceGone);
         }
     }
 

@@ -41,7 +41,8 @@ pub(super) struct Shard {
     pub(super) window_state: Bytes,
     /// Records that the source has beyond what was read.
     pub(super) lag_records: Option<u64>,
-    /// What was settled last, for people.
+    /// What is being settled, and what was settled last, for people.
+    pub(super) settling: Option<Arc<str>>,
     pub(super) settled: Option<Arc<str>>,
     pub(super) iterator_age_ms: Option<u64>,
     /// It is to be given back.
@@ -121,6 +122,7 @@ impl Shard {
             keys: HashMap::new(),
             window_state: Bytes::new(),
             lag_records: None,
+            settling: None,
             settled: None,
             iterator_age_ms: None,
             revoked: false,

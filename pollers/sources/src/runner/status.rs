@@ -73,6 +73,11 @@ impl Status {
         self.changed = true;
     }
 
+    /// Whether the source fails in another way than before.
+    pub(super) fn is_news(&self, error: &SourceError) -> bool {
+        self.source_error != error.to_string()
+    }
+
     pub(super) fn source_fails(&mut self, error: &SourceError) {
         self.problem = error.problem.code();
         self.source_error = error.to_string();
@@ -166,7 +171,7 @@ impl Status {
             phase: word(poll.phase(id)).to_owned(),
         };
         let shards_told = told.map(activity).collect();
-        let (waiting_for, until) = self.waiting_for(poll, shards);
+        let (waiting_for, until) = self.waiting_for(poll, shards, live);
         let error = [&self.source_error, &self.not_reached, &self.trouble]
             .into_iter()
             .find(|error| !error.is_empty());
@@ -194,12 +199,15 @@ impl Status {
     }
 
     /// The one thing that stands in the way most, of all shards.
-    fn waiting_for(&self, poll: &Poll, shards: &Shards) -> (String, Option<u64>) {
+    fn waiting_for(&self, poll: &Poll, shards: &Shards, live: bool) -> (String, Option<u64>) {
         if self.gone {
             return ("it was given back".to_owned(), None);
         }
         if !self.source_error.is_empty() {
             return (format!("the source: {}", self.source_error), None);
+        }
+        if shards.is_empty() && !live {
+            return ("the source is being connected".to_owned(), None);
         }
         if shards.is_empty() {
             return ("the source has no shard for this poller yet".to_owned(), None);

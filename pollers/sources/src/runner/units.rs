@@ -5,7 +5,7 @@ use std::future::{Future, pending};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::timeout;
 use trine_poll_engine::{BatchId, Key, ShardId, Ticket};
 use trine_proto::v1::ParkReport;
@@ -59,8 +59,12 @@ pub(super) struct Units {
 }
 
 impl Units {
-    pub(super) fn spawn(&mut self, unit: impl Future<Output = Done> + Send + 'static) {
-        self.running.spawn(unit);
+    /// Only a unit that holds nothing may be aborted by what this returns.
+    pub(super) fn spawn(
+        &mut self,
+        unit: impl Future<Output = Done> + Send + 'static,
+    ) -> AbortHandle {
+        self.running.spawn(unit)
     }
 
     /// The next one that ends; waits for ever if there is none. May be dropped while it waits.
@@ -68,10 +72,14 @@ impl Units {
     /// # Errors
     /// With the panic of a unit: nobody knows any more what it left undone.
     pub(super) async fn next(&mut self) -> Result<Done, String> {
-        match self.running.join_next().await {
-            Some(Ok(done)) => Ok(done),
-            Some(Err(error)) => Err(error.to_string()),
-            None => pending().await,
+        loop {
+            match self.running.join_next().await {
+                Some(Ok(done)) => return Ok(done),
+                // Nobody wanted it any more.
+                Some(Err(error)) if error.is_cancelled() => {}
+                Some(Err(error)) => return Err(error.to_string()),
+                None => pending().await,
+            }
         }
     }
 }

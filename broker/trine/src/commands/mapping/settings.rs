@@ -47,7 +47,8 @@ pub(super) struct SettingsArguments {
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     report_batch_item_failures: Option<bool>,
     /// Where the record of a batch that was given up goes: function:NAME, http(s)://…,
-    /// nats://HOST:PORT/SUBJECT, jetstream://HOST:PORT/SUBJECT, file:NAME, none.
+    /// nats://HOST:PORT/SUBJECT, jetstream://HOST:PORT/SUBJECT, sqs:ARN, sns:URL#TOPIC_ARN, kafka://HOST:PORT/TOPIC,
+    /// kafka://TOPIC, rabbitmq://HOST:PORT/QUEUE, file:NAME, none.
     #[arg(long, value_name = "DESTINATION", value_parser = destination::parse)]
     on_failure: Option<DestinationArgument>,
     /// Let only records pass that match this pattern or another one; may be repeated; none takes all away.
