@@ -70,7 +70,9 @@ impl Registry {
     fn forget(&mut self, number: u64, poller: PollerId, ticket: u64, shard: &str, out: Out<'_>) {
         let Some(mapping) = self.mappings.get_mut(&number) else { return };
         let known = mapping.checkpoints.get_key_value(shard).map(|(name, _)| Arc::clone(name));
-        let Some(shard) = known else {
+        // That the shard has ended says that others may send what is parked of it; the poller asks again with its next connection.
+        let is_parked = mapping.parked.keys.keys().any(|(parked, _)| **parked == *shard);
+        let Some(shard) = known.filter(|_| !is_parked) else {
             return answer(poller, ticket, ReportOutcome::Done, "", out);
         };
         let Some(kept) = mapping.checkpoints.get_mut(&shard) else { return };

@@ -249,7 +249,8 @@ impl Runner {
 
     /// A shard that the source does not have any more: the broker need not know how far it was read.
     pub(super) fn forget(&mut self, name: &ShardName) {
-        self.places.remove(name);
+        // Its records may still be parked.
+        self.places.insert(name.clone(), Place::Ended);
         let gone = ShardCheckpoint {
             shard: name.to_string(),
             forgotten: true,
@@ -258,6 +259,8 @@ impl Runner {
         let report = self.checkpoint_report(gone);
         let reports = self.reports.clone();
         self.units.spawn(async move { Done::Forgotten(reports.checkpoint(report).await) });
+        let orders = std::mem::take(&mut self.unparks);
+        orders.into_iter().for_each(|order| self.unpark(order));
     }
 
     fn checkpoint_report(&self, checkpoint: ShardCheckpoint) -> CheckpointReport {

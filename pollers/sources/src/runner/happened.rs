@@ -13,10 +13,10 @@ use trine_proto::v1::UnparkOrder;
 use super::shards::{ParkedAs, number, parking_key};
 use super::units::{Done, REOPEN_WAIT};
 use super::{ANSWER_KEPT_BYTES, RESPONSES_MAX, Runner, Sent};
+use crate::SourceError;
 use crate::invoke::{NotAnswered, Reply, Response};
 use crate::reports::Answered;
 use crate::source::{Change, Notice, Opened, Place, Received, Record, ShardName, Source};
-use crate::{Keeper, Settling, SourceError};
 
 /// Until a report that the broker did not take is made again.
 const TELL_AGAIN: Duration = Duration::from_secs(2);
@@ -455,10 +455,10 @@ impl Runner {
         self.step(Input::Unpark { shard, key, dropped: order.dropped, records: &metas });
     }
 
-    /// Whether the shard has ended, or is not in the source any more.
+    /// Whether the shard has ended. One without a place may only not be open yet: if another sent its records, it would hold
+    /// their keys for parked when it opens.
     fn is_over(&self, name: &ShardName) -> bool {
-        let kept_here = self.connector.descriptor().settling == Settling::LowWater(Keeper::Broker);
-        kept_here && !matches!(self.places.get(name), Some(Place::After(_)))
+        self.places.get(name) == Some(&Place::Ended)
     }
 
     /// None of the records that came back is in hand any more. If they did not end, the broker is told that the key stays parked.

@@ -204,6 +204,23 @@ fn a_shard_that_is_gone_makes_room() {
     assert_eq!(kept, ["b", "c", "d", "e"]);
 }
 
+/// Whoever is to send it must know that its shard has ended.
+#[test]
+fn a_shard_is_remembered_while_something_of_it_is_parked() {
+    let mut house = House::new();
+    house.create(1, "k");
+    house.join(1, &["k"], 10);
+    let under = house.under(1, 1);
+    house.checkpoint(under, "s", at("1"));
+    house.park(under, "key", &[1], "bad");
+    house.forget(under, "s");
+    assert_eq!(house.registry.checkpoints(MappingId(1)).count(), 1);
+    house.unpark(1, "key", false);
+    house.settle(under, "key", 1, "");
+    house.forget(under, "s");
+    assert_eq!(house.registry.checkpoints(MappingId(1)).count(), 0);
+}
+
 #[test]
 fn counts_are_written_now_and_then() {
     let mut house = House::new();
