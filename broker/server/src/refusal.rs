@@ -52,6 +52,12 @@ pub(crate) fn from_registry(refusal: MappingRefusal, subject: &str) -> Refusal {
                 "An event source mapping with {subject} already exists. Please update or delete the existing mapping with UUID {id}"
             ),
         ),
+        MappingRefusal::ReaderExists { id } => say(
+            R::MappingExists,
+            format!(
+                "Mapping {id} reads under the same name: a Kafka consumer group, a NATS durable and a Redis group belong to one mapping. Leave the name out, choose another, or delete that mapping."
+            ),
+        ),
         MappingRefusal::Busy | MappingRefusal::Changed => later(
             R::MappingBusy,
             format!(

@@ -29,6 +29,17 @@ pub(super) fn source_key(definition: &Definition) -> SourceKey {
     (Arc::clone(kind), Arc::clone(source), function.as_str().into(), qualifier)
 }
 
+/// The name that the source knows its reader under; there is no function without a name.
+fn reader_key(definition: &Definition) -> Option<SourceKey> {
+    let reader = definition.reader.as_ref()?;
+    Some((Arc::clone(&definition.kind), Arc::clone(reader), "".into(), "".into()))
+}
+
+/// All that is the mapping's alone.
+pub(super) fn keys(definition: &Definition) -> Vec<SourceKey> {
+    [Some(source_key(definition)), reader_key(definition)].into_iter().flatten().collect()
+}
+
 impl Registry {
     pub(super) fn create(
         &mut self,
@@ -41,9 +52,8 @@ impl Registry {
         if self.draining {
             return refuse(caller, MappingRefusal::ShuttingDown, out);
         }
-        let key = source_key(&definition);
-        if let Some(id) = self.by_source.get(&key).and_then(|number| self.id_of(*number)) {
-            return refuse(caller, MappingRefusal::Exists { id }, out);
+        if let Some(refusal) = self.taken(&definition, None) {
+            return refuse(caller, refusal, out);
         }
         if self.mappings.len() >= self.limits.mappings_max as usize {
             return refuse(caller, MappingRefusal::TooMany, out);
@@ -63,7 +73,7 @@ impl Registry {
         };
         self.mappings.insert(number, Mapping::new(record.clone()));
         self.by_id.insert(id, number);
-        self.by_source.insert(key, number);
+        self.by_source.extend(keys(&record.definition).into_iter().map(|key| (key, number)));
         self.write_change(caller, number, Transition::Creating, record, out);
     }
 
@@ -80,14 +90,11 @@ impl Registry {
             return refuse(caller, MappingRefusal::Changed, out);
         }
         let mut record = mapping.record.clone();
-        let (old, new) = (source_key(&record.definition), source_key(&definition));
-        if old != new {
-            if let Some(id) = self.by_source.get(&new).and_then(|number| self.id_of(*number)) {
-                return refuse(caller, MappingRefusal::Exists { id }, out);
-            }
-            // Both are taken until it is known which one it is.
-            self.by_source.insert(new, number);
+        if let Some(refusal) = self.taken(&definition, Some(number)) {
+            return refuse(caller, refusal, out);
         }
+        // What it was is taken as well until it is known which one it is.
+        self.by_source.extend(keys(&definition).into_iter().map(|key| (key, number)));
         record.definition = definition;
         record.modified_at = self.now.clock;
         self.write_change(caller, number, Transition::Updating, record, out);
@@ -118,6 +125,19 @@ impl Registry {
         record.deleting = true;
         record.modified_at = self.now.clock;
         self.write_change(caller, number, Transition::Deleting, record, out);
+    }
+
+    /// Whether another mapping has what would be this one's alone.
+    fn taken(&self, definition: &Definition, own: Option<u64>) -> Option<MappingRefusal> {
+        let holder = |key: &SourceKey| {
+            let number = self.by_source.get(key).filter(|number| Some(**number) != own);
+            number.and_then(|number| self.id_of(*number))
+        };
+        let exists = holder(&source_key(definition)).map(|id| MappingRefusal::Exists { id });
+        exists.or_else(|| {
+            let id = holder(&reader_key(definition)?)?;
+            Some(MappingRefusal::ReaderExists { id })
+        })
     }
 
     /// A mapping that may be changed now; whoever asks is told why not.
@@ -176,15 +196,19 @@ impl Registry {
     pub(super) fn changed(&mut self, change: Change, out: Out<'_>) {
         let Change { caller, number, transition, record } = change;
         let Some(mapping) = self.mappings.get_mut(&number) else { return };
-        let (old, new) = (source_key(&mapping.record.definition), source_key(&record.definition));
+        let new = match transition {
+            Transition::Deleting => Vec::new(),
+            _ => keys(&record.definition),
+        };
+        let old = keys(&mapping.record.definition);
+        for left in old.iter().filter(|key| !new.contains(key)) {
+            self.by_source.remove(left);
+        }
         // Counts may have grown since.
         let counts = mapping.record.counts;
         mapping.record = MappingRecord { counts, ..record };
         mapping.revision += 1;
         mapping.written = true;
-        if old != new || transition == Transition::Deleting {
-            self.by_source.remove(&old);
-        }
         if let Some(view) = self.view_of(number) {
             let answer = MappingAnswer::Changed(Box::new(view));
             out.push(MappingEffect::Reply { caller, answer });
@@ -205,14 +229,17 @@ impl Registry {
 
     pub(super) fn change_refused(&mut self, change: Change, out: Out<'_>) {
         let Change { caller, number, transition, record } = change;
-        let new = source_key(&record.definition);
+        let new = keys(&record.definition);
         if transition == Transition::Creating {
             self.mappings.remove(&number);
             self.by_id.remove(&record.id);
-            self.by_source.remove(&new);
+            for key in &new {
+                self.by_source.remove(key);
+            }
         } else if let Some(mapping) = self.mappings.get_mut(&number) {
-            if source_key(&mapping.record.definition) != new {
-                self.by_source.remove(&new);
+            let old = keys(&mapping.record.definition);
+            for left in new.iter().filter(|key| !old.contains(key)) {
+                self.by_source.remove(left);
             }
             self.end_transition(number);
             if !self.is_held(number) {

@@ -185,6 +185,11 @@ pub enum MappingRefusal {
         /// Which.
         id: MappingId,
     },
+    /// One exists that the source knows under the same name.
+    ReaderExists {
+        /// Which.
+        id: MappingId,
+    },
     /// Another change, or a seek, is under way.
     Busy,
     /// It was changed since it was looked at; to be looked at again.

@@ -13,7 +13,7 @@
 
 use std::collections::BTreeSet;
 
-use super::change::source_key;
+use super::change::keys;
 use super::mapping::Mapping;
 use super::registry::Registry;
 
@@ -114,7 +114,8 @@ impl Registry {
 
     fn sources(&self) -> Result<(), String> {
         for (number, mapping) in self.mappings.iter().filter(|(_, one)| !one.record.deleting) {
-            if self.by_source.get(&source_key(&mapping.record.definition)) != Some(number) {
+            let is_its = |key| self.by_source.get(key) == Some(number);
+            if !keys(&mapping.record.definition).iter().all(is_its) {
                 return Err(format!("MAP-7: the source of {number} leads elsewhere"));
             }
         }

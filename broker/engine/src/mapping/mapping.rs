@@ -47,6 +47,9 @@ pub struct Definition {
     pub kind: Arc<str>,
     /// What tells the source from others of its kind, for example an ARN.
     pub source: Arc<str>,
+    /// The name under which the source knows its reader, if the user chose one: no other mapping may have it (LS 4.8). It follows from
+    /// the document.
+    pub reader: Option<Arc<str>>,
     /// Source and settings in the edge's own form.
     pub document: Arc<[u8]>,
 }

@@ -1,6 +1,6 @@
 //! From rows on disk back to a registry. It does not repair: a row without its owner stops the start.
 
-use super::change::source_key;
+use super::change::keys;
 use super::mapping::{Kept, Mapping};
 use super::parked::{Parked, ParkedKey};
 use super::record::{CheckpointRecord, MappingRecord, ParkedKeyRecord, ParkedRecordRow};
@@ -24,7 +24,7 @@ impl Registry {
         self.next_mapping = self.next_mapping.max(number + 1);
         self.by_id.insert(record.id, number);
         if !record.deleting {
-            self.by_source.insert(source_key(&record.definition), number);
+            self.by_source.extend(keys(&record.definition).into_iter().map(|key| (key, number)));
         }
         let mapping = Mapping::new(record);
         if mapping.is_assignable() {

@@ -2,6 +2,8 @@
 //! messages of the published contract. Its tags never change their meaning, which is what a stored form asks for; a
 //! second form of forty fields would only be one more place to forget one in.
 
+use std::sync::Arc;
+
 use prost::Message;
 use trine_engine::mapping::Definition;
 use trine_engine::{Destination, FunctionName};
@@ -27,12 +29,14 @@ pub(crate) fn write(
     settings: MappingSettings,
 ) -> Definition {
     let (kind, identity) = identity(&source);
+    let reader = reader(&source);
     let document = Document { source: Some(source), settings: Some(settings) };
     Definition {
         function,
         qualifier: qualifier.into(),
         kind: kind.into(),
         source: identity.into(),
+        reader,
         document: document.encode_to_vec().into(),
     }
 }
@@ -46,6 +50,23 @@ pub(crate) fn read(definition: &Definition) -> Result<Document, String> {
         Some(_) => Ok(document),
         None => Err("the definition has no source that this release knows".to_owned()),
     }
+}
+
+/// The name under which the source knows its reader, where the user chose it; two mappings with one name would take each other's records
+/// (LS 4.8: a consumer group is one mapping's).
+pub(crate) fn reader(source: &SourceConfig) -> Option<Arc<str>> {
+    let sorted = |servers: &[String]| {
+        let mut servers = servers.to_vec();
+        servers.sort_unstable();
+        servers.join(",")
+    };
+    let (name, place) = match source.source.as_ref()? {
+        Source::Kafka(kafka) => (&kafka.consumer_group_id, sorted(&kafka.bootstrap_servers)),
+        Source::Nats(nats) => (&nats.durable, format!("{} on {}", nats.stream, sorted(&nats.urls))),
+        Source::Redis(redis) => (&redis.group, format!("{} on {}", redis.stream, redis.url)),
+        _ => return None,
+    };
+    (!name.is_empty()).then(|| format!("{name} of {place}").into())
 }
 
 /// The on-failure destination, if there is one.

@@ -25,8 +25,10 @@ pub(crate) fn recover(
         let bad = |error: RecordError| error.at("the store", key);
         match key.table {
             Table::Mapping => {
-                let record = decode_mapping(bytes).map_err(bad)?;
-                definition::read(&record.definition).map_err(|why| corrupt(key, &why))?;
+                let mut record = decode_mapping(bytes).map_err(bad)?;
+                let document =
+                    definition::read(&record.definition).map_err(|why| corrupt(key, &why))?;
+                record.definition.reader = document.source.as_ref().and_then(definition::reader);
                 registry.restore_mapping(record);
             }
             Table::Checkpoint => {

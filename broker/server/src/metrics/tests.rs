@@ -369,6 +369,7 @@ fn mapping(number: u128) -> MappingView {
             qualifier: "".into(),
             kind: "a-word-of-a-user".into(),
             source: "".into(),
+            reader: None,
             document: [].into(),
         },
         mode: MappingMode::Enabled,

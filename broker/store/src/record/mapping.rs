@@ -109,7 +109,8 @@ pub(super) struct ParkedRecord {
 impl From<&MappingRecord> for Mapping {
     #[expect(clippy::cast_possible_truncation, reason = "the two halves of one number")]
     fn from(record: &MappingRecord) -> Self {
-        let Definition { function, qualifier, kind, source, document } = &record.definition;
+        let Definition { function, qualifier, kind, source, document, reader: _ } =
+            &record.definition;
         let mode = match record.mode {
             MappingMode::Enabled => Mode::Enabled,
             MappingMode::Disabled => Mode::Disabled,
@@ -155,6 +156,8 @@ impl TryFrom<Mapping> for MappingRecord {
                 qualifier: mapping.qualifier.into(),
                 kind: mapping.kind.into(),
                 source: mapping.source.into(),
+                // It follows from the document, which this does not read.
+                reader: None,
                 document: mapping.document.into(),
             },
             mode,

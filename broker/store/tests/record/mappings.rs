@@ -26,6 +26,7 @@ fn mapping() -> MappingRecord {
             qualifier: "$LATEST".into(),
             kind: "kafka".into(),
             source: "pictures on localhost:9092".into(),
+            reader: None,
             document: b"a document".as_slice().into(),
         },
         mode: MappingMode::Paused,

@@ -87,6 +87,7 @@ pub(super) fn definition(function: &str, kind: &str, source: &str) -> Definition
         qualifier: "".into(),
         kind: kind.into(),
         source: source.into(),
+        reader: None,
         document: source.as_bytes().into(),
     }
 }

@@ -2,7 +2,7 @@
 
 use super::house::{House, definition, limits};
 use crate::mapping::{
-    MappingAnswer, MappingId, MappingInput, MappingMode, MappingRefusal, MappingState,
+    Definition, MappingAnswer, MappingId, MappingInput, MappingMode, MappingRefusal, MappingState,
 };
 
 #[test]
@@ -53,6 +53,31 @@ fn one_source_and_function_have_one_mapping() {
     assert_eq!(create(&mut house, 4, definition("f", "other", "1")), None);
     house.delete(1);
     assert_eq!(create(&mut house, 5, same), None, "free once it is deleted");
+}
+
+#[test]
+fn a_chosen_name_of_a_reader_is_one_mappings() {
+    let mut house = House::new();
+    let named = |function, source| Definition {
+        reader: Some("billing".into()),
+        ..definition(function, "k", source)
+    };
+    let create = |house: &mut House, id, definition| {
+        house.create_as(id, definition, MappingMode::Enabled);
+        house.refusal()
+    };
+    assert_eq!(create(&mut house, 1, named("f", "1")), None);
+    let exists = Some(MappingRefusal::ReaderExists { id: MappingId(1) });
+    assert_eq!(create(&mut house, 2, named("g", "1")), exists, "of another function");
+    assert_eq!(create(&mut house, 2, named("f", "2")), exists, "of another source");
+    assert_eq!(create(&mut house, 3, definition("g", "k", "1")), None, "without a name");
+    let caller = house.caller();
+    let (id, definition) = (MappingId(1), named("h", "1"));
+    house.step(MappingInput::Update { caller, id, revision: 1, definition });
+    assert!(matches!(house.answer(), Some(MappingAnswer::Changed(_))), "it keeps its own");
+    assert_eq!(create(&mut house, 4, named("i", "1")), exists);
+    house.delete(1);
+    assert_eq!(create(&mut house, 5, named("i", "1")), None, "free once it is deleted");
 }
 
 #[test]
