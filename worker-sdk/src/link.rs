@@ -35,6 +35,9 @@ const KEEPALIVE_WAIT: Duration = Duration::from_secs(10);
 const STREAM_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
 const CONNECTION_WINDOW_BYTES: u32 = 8 * 1024 * 1024;
 
+/// Largest HTTP/2 frame that it takes. A batch of a poller comes in one piece instead of ten, each with its own reads and writes.
+const HTTP2_FRAME_BYTES: u32 = 256 * 1024;
+
 /// Room in a frame beside one largest response.
 const FRAME_SPARE_BYTES: usize = 64 * 1024;
 
@@ -163,6 +166,7 @@ fn tuned(endpoint: &Endpoint) -> Endpoint {
         .keep_alive_while_idle(true)
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_frame_size(HTTP2_FRAME_BYTES)
 }
 
 fn welcome(first: Option<WorkerServiceSessionResponse>) -> Result<WorkerWelcome, LinkError> {

@@ -28,6 +28,7 @@ use trine_proto::v1::poller_service_server::PollerServiceServer;
 use trine_proto::v1::worker_service_server::WorkerServiceServer;
 use trine_store::{Committer, Fence, Shard as StoreShard, StoreError};
 
+use crate::calls::Calls;
 use crate::clock::Clock;
 use crate::destinations::Destinations;
 use crate::edge::admin::AdminEdge;
@@ -68,6 +69,7 @@ pub struct Broker {
     inside: Inside,
     functions: FunctionServiceClient<Channel>,
     invocations: InvocationServiceClient<Channel>,
+    calls: Calls,
     shard: ShardHandle,
     mappings: MappingsHandle,
     ready: Readiness,
@@ -176,6 +178,7 @@ impl Broker {
         let ready = Readiness::new().await;
         let (stop, stopping) = watch::channel(false);
         let running = tokio::spawn(run(task, mapping_task, stop.clone()));
+        let calls = Calls::new(edges.invocation());
         let front = edges.front(&options, ready.clone());
         let server = tokio::spawn(serve(front, lanes, connections, stopping));
         let functions = FunctionServiceClient::new(inside_channel(inside.clone()));
@@ -187,6 +190,7 @@ impl Broker {
             inside,
             functions,
             invocations,
+            calls,
             shard,
             mappings,
             ready,
@@ -223,6 +227,13 @@ impl Broker {
     #[must_use]
     pub fn invocations(&self) -> InvocationServiceClient<Channel> {
         self.invocations.clone()
+    }
+
+    /// Invokes without any connection. Whoever sends large payloads from within the process, and none of the
+    /// other calls, wants this and not [`invocations`](Self::invocations).
+    #[must_use]
+    pub fn calls(&self) -> Calls {
+        self.calls.clone()
     }
 
     /// Ends when the broker stops by itself. The process should end too, not with success.
@@ -435,19 +446,23 @@ impl Edges {
         Mappings::start(recovered, way, inbox, self.clock.clone(), self.metrics.clone())
     }
 
-    /// Every service and the HTTP side.
-    fn front(self, options: &BrokerOptions, readiness: Readiness) -> Front {
-        let Readiness { ready, health } = readiness;
-        let invocation = InvocationServiceServer::new(InvocationEdge {
+    fn invocation(&self) -> InvocationEdge {
+        InvocationEdge {
             shard: self.shard.clone(),
             clock: self.clock.clone(),
             metrics: self.metrics.clone(),
             durability: self.durability,
             store: Arc::downgrade(&self.store),
             store_shard: SHARD,
-            delivery_errors: self.delivery_errors,
-        })
-        .max_decoding_message_size(FRAME_BYTES_MAX);
+            delivery_errors: self.delivery_errors.clone(),
+        }
+    }
+
+    /// Every service and the HTTP side.
+    fn front(self, options: &BrokerOptions, readiness: Readiness) -> Front {
+        let Readiness { ready, health } = readiness;
+        let invocation = InvocationServiceServer::new(self.invocation())
+            .max_decoding_message_size(FRAME_BYTES_MAX);
         let worker = WorkerServiceServer::new(SessionEdge {
             shard: self.shard.clone(),
             metrics: self.metrics.clone(),

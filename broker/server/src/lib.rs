@@ -14,6 +14,7 @@
 //! ```
 
 mod broker;
+mod calls;
 mod clock;
 mod credentials;
 pub mod destinations;
@@ -34,6 +35,7 @@ mod store;
 pub use trine_proto as proto;
 
 pub use broker::{Broker, Drained, StartError, StopReason};
+pub use calls::Calls;
 pub use credentials::{
     AwsCredential, KafkaCredential, KafkaLogin, KafkaMechanism, NatsCredential, RabbitMqCredential,
 };

@@ -101,10 +101,7 @@ pub(crate) fn from_registry(refusal: MappingRefusal, subject: &str) -> Refusal {
             "The disk took nothing (is it full?); nothing was changed, retry later.".to_owned(),
             5_000,
         ),
-        MappingRefusal::ShuttingDown => {
-            let refusal = gone();
-            later(R::ShuttingDown, refusal.message, 1_000)
-        }
+        MappingRefusal::ShuttingDown => later(R::ShuttingDown, gone().message, 1_000),
     }
 }
 

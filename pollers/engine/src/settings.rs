@@ -43,7 +43,7 @@ pub struct Settings {
     /// batch that waits to be sent again does not count. [`Order::Shard`] and tumbling windows have 1
     /// whatever this says. Default: 1.
     pub batches_per_shard_max: u32,
-    /// Batches of a shard in strict order that are read while one runs, each against a free permit. To be 0 where a record that is given
+    /// Batches of a shard that are read while as many run as may, each against a free permit. To be 0 where a record that is given
     /// back unsent has lost something: a queue counts how often it gave it out. Default: 0.
     pub batches_ahead: u32,
     /// Batches of the mapping at a time, from 1 (LS 4.2 has 2..=1000). Default:

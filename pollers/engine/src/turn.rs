@@ -167,13 +167,10 @@ impl Shard {
         cx.permits.free().min(of_shard)
     }
 
-    /// In strict order the next batch is read while one runs, if a permit is free for it: a source that is asked only then would wait for
+    /// While as many batches run as may, the next one is read, if a permit is free for it: a source that is asked only then would wait for
     /// each answer of the function, and the function for each of the source.
     fn batches_ahead(&self, cx: &Context<'_>) -> u32 {
-        match cx.settings.order {
-            Order::Shard => cx.settings.batches_ahead.min(cx.permits.free()),
-            Order::Key | Order::None => 0,
-        }
+        cx.settings.batches_ahead.min(cx.permits.free())
     }
 
     /// How many records may be asked for. `None`: none.

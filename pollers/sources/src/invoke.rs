@@ -1,17 +1,17 @@
 //! One synchronous invocation over the public contract, and what kind of end it came to. It does not retry and does not know
 //! records: the engine decides.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::timeout;
-use tonic::transport::Channel;
-use tonic::{Code, Request, Status};
-use trine_proto::v1::invocation_service_client::InvocationServiceClient;
+use tonic::{Code, Status};
+use trine_proto::reason;
 use trine_proto::v1::{InvocationType, InvokeRequest, InvokeResponse, Reason};
-use trine_proto::{FRAME_BYTES_MAX, reason};
 
 use crate::lease::Lease;
+use crate::way::Invoke;
 
 /// Longest wait for an answer: the longest function timeout (LS 2.3), the longest wait for a slot, and
 /// some time for the way.
@@ -21,9 +21,9 @@ const ANSWER_WAIT: Duration = Duration::from_secs(900 + 20);
 const ERROR_TEXT_MAX: usize = 300;
 
 /// Sends batches to one function.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Invoker {
-    client: InvocationServiceClient<Channel>,
+    calls: Arc<dyn Invoke>,
     function: String,
     /// Empty: `$LATEST`.
     qualifier: String,
@@ -67,11 +67,13 @@ pub(crate) enum NotAnswered {
 }
 
 impl Invoker {
-    pub(crate) fn new(channel: Channel, function: &str, qualifier: &str, lease: Lease) -> Self {
-        let client = InvocationServiceClient::new(channel)
-            .max_decoding_message_size(FRAME_BYTES_MAX)
-            .max_encoding_message_size(FRAME_BYTES_MAX);
-        Self { client, function: function.to_owned(), qualifier: qualifier.to_owned(), lease }
+    pub(crate) fn new(
+        calls: Arc<dyn Invoke>,
+        function: &str,
+        qualifier: &str,
+        lease: Lease,
+    ) -> Self {
+        Self { calls, function: function.to_owned(), qualifier: qualifier.to_owned(), lease }
     }
 
     /// Invokes the function with `payload` and waits for its answer, with a bound.
@@ -82,17 +84,16 @@ impl Invoker {
             let error = "the lease is over: the broker was silent for too long".to_owned();
             return Reply::NotAnswered { why: NotAnswered::NoCapacity, error };
         }
-        let mut request = Request::new(InvokeRequest {
+        let request = InvokeRequest {
             function: self.function.clone(),
             qualifier: self.qualifier.clone(),
             r#type: InvocationType::RequestResponse.into(),
             payload,
             ..InvokeRequest::default()
-        });
-        request.set_timeout(ANSWER_WAIT);
+        };
         // The bound counts twice, so that a broker that ignores it cannot hold the shard for ever.
-        match timeout(ANSWER_WAIT, self.client.clone().invoke(request)).await {
-            Ok(Ok(response)) => Reply::Answered(answered(response.into_inner())),
+        match timeout(ANSWER_WAIT, self.calls.invoke(request, ANSWER_WAIT)).await {
+            Ok(Ok(response)) => Reply::Answered(answered(response)),
             Ok(Err(status)) => refused(&status),
             Err(_) => {
                 let error = format!("no answer from the broker within {} s", ANSWER_WAIT.as_secs());

@@ -34,6 +34,7 @@ mod runner;
 mod session;
 mod source;
 mod timestamp;
+mod way;
 
 #[cfg(feature = "activemq")]
 pub mod activemq;
@@ -69,3 +70,4 @@ pub use source::{
     Record, SeekTo, Settled, ShardName, Sought, Source, Target, Unit, Verdict, Want,
 };
 pub use trine_poll_engine::Start;
+pub use way::{Invoke, Way};

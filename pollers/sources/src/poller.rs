@@ -2,13 +2,13 @@
 //! other. It does not know what a mapping is.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::Channel;
 use trine_poll_engine::Backoff;
 use trine_proto::v1::poller_service_client::PollerServiceClient;
 use trine_proto::v1::{PollerHello, PollerServiceSessionRequest};
@@ -20,6 +20,7 @@ use crate::clock::{monotonic, salt};
 use crate::lease::Lease;
 use crate::reports::Reports;
 use crate::session::{Loss, Mappings, Session};
+use crate::way::Way;
 
 /// Longest wait for the broker's welcome.
 const WELCOME_WAIT: Duration = Duration::from_secs(10);
@@ -57,9 +58,9 @@ pub struct PollerHandle {
 ///
 /// # Panics
 /// Outside of a tokio runtime.
-pub fn start_poller(channel: Channel, options: PollerOptions) -> PollerHandle {
+pub fn start_poller(way: impl Into<Way>, options: PollerOptions) -> PollerHandle {
     let (until, shutdown) = watch::channel(None);
-    let poller = Poller { channel, options, shutdown, failures: 0, salt: salt() };
+    let poller = Poller { way: way.into(), options, shutdown, failures: 0, salt: salt() };
     PollerHandle { until, running: tokio::spawn(poller.run()) }
 }
 
@@ -78,7 +79,7 @@ impl PollerHandle {
 }
 
 struct Poller {
-    channel: Channel,
+    way: Way,
     options: PollerOptions,
     shutdown: watch::Receiver<Option<Instant>>,
     failures: u32,
@@ -120,7 +121,7 @@ impl Poller {
         reports
             .send(PollerServiceSessionRequest { hello: Some(hello), ..Default::default() })
             .await;
-        let mut client = PollerServiceClient::new(self.channel.clone())
+        let mut client = PollerServiceClient::new(self.way.channel.clone())
             .max_decoding_message_size(FRAME_BYTES_MAX)
             .max_encoding_message_size(FRAME_BYTES_MAX);
         let welcomed = async {
@@ -143,7 +144,7 @@ impl Poller {
         let mut session = Session {
             inbound,
             reports: reports.clone(),
-            channel: self.channel.clone(),
+            calls: Arc::clone(&self.way.calls),
             secrets: Secrets::new(self.options.secrets.clone()),
             heartbeat: Duration::from_millis(u64::from(welcome.heartbeat_interval_ms.max(1))),
             lease: Lease::new(Duration::from_millis(u64::from(welcome.lease_ms.max(1)))),

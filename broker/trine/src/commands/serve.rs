@@ -10,8 +10,11 @@ use std::time::Duration;
 use clap::Args;
 use serde::Serialize;
 use tokio::time::Instant;
-use trine_broker::{Broker, StoreOption};
-use trine_pollers::{PollerHandle, PollerOptions, start_poller};
+use tonic::Status;
+use tonic::codegen::BoxFuture;
+use trine_broker::{Broker, Calls, StoreOption};
+use trine_pollers::{Invoke, PollerHandle, PollerOptions, Way, start_poller};
+use trine_proto::v1::{InvokeRequest, InvokeResponse};
 
 use crate::commands::serve::print::SettingsView;
 use crate::config::{Configuration, Entry, Environment, Flags, PollerConfiguration};
@@ -151,6 +154,17 @@ impl Drop for Threads {
     }
 }
 
+/// Calls of the broker in this process, as the poller makes them.
+struct Inside(Calls);
+
+impl Invoke for Inside {
+    fn invoke(&self, request: InvokeRequest, wait: Duration) -> BoxFuture<InvokeResponse, Status> {
+        let calls = self.0.clone();
+        let deadline_ms = u64::try_from(wait.as_millis()).ok();
+        Box::pin(async move { calls.invoke(InvokeRequest { deadline_ms, ..request }).await })
+    }
+}
+
 impl Polling {
     fn start(
         broker: &Broker,
@@ -169,7 +183,8 @@ impl Polling {
             ..PollerOptions::named(configuration.name.clone())
         };
         let inside = runtime.enter();
-        let poller = start_poller(broker.channel(), options);
+        let way = Way::inside(broker.channel(), Inside(broker.calls()));
+        let poller = start_poller(way, options);
         drop(inside);
         Ok(Some(Self { poller, _threads: Threads(Some(runtime)) }))
     }

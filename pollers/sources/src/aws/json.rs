@@ -1,8 +1,7 @@
 //! A JSON text written by hand into one buffer. It does not check that what is written together is valid: its callers write
 //! fixed shapes, and only strings and bytes come from outside.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64_simd::STANDARD;
 use bytes::Bytes;
 
 /// A buffer for one JSON text.
@@ -40,11 +39,7 @@ impl Json {
     /// Quoted, as base64.
     pub(crate) fn base64(&mut self, bytes: &[u8]) {
         self.0.push(b'"');
-        let start = self.0.len();
-        let length = base64_len(bytes.len());
-        self.0.resize(start + length, 0);
-        let written = STANDARD.encode_slice(bytes, &mut self.0[start..]);
-        debug_assert_eq!(written, Ok(length), "the buffer has the length of the text");
+        STANDARD.encode_append(bytes, &mut self.0);
         self.0.push(b'"');
     }
 

@@ -1,7 +1,6 @@
 //! The JSON of one line as the function gets it: the only place that knows its shape.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64_simd::STANDARD;
 use bytes::Bytes;
 
 use super::json::is_json;
@@ -43,7 +42,7 @@ impl EventWriter {
         let (format, value) = match std::str::from_utf8(&line) {
             Ok(text) if is_json(text) => ("json", None),
             Ok(text) => ("text", Some(serde_json::Value::from(text).to_string())),
-            Err(_) => ("base64", Some(format!("\"{}\"", STANDARD.encode(&line)))),
+            Err(_) => ("base64", Some(format!("\"{}\"", STANDARD.encode_to_string(&line)))),
         };
         let value = value.as_deref().map_or(trimmed, str::as_bytes);
         let opening = &self.opening;

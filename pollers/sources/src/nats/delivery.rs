@@ -5,6 +5,9 @@
 //! $JS.ACK.DOMAIN.ACCOUNT.STREAM.CONSUMER.delivered.stream_sequence.consumer_sequence.nanoseconds.pending[.TOKEN]
 //! ```
 
+/// Tokens that say something: of the long form without the one behind.
+const TOKENS_MAX: usize = 9;
+
 /// What a delivery says of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Delivery {
@@ -22,15 +25,22 @@ impl Delivery {
     /// Of a reply subject; `None` if it is none of a delivery.
     pub(crate) fn of(reply: &str) -> Option<Self> {
         let rest = reply.strip_prefix("$JS.ACK.")?;
+        // Twice a message, so it is walked through once.
+        let mut tokens = [""; TOKENS_MAX];
+        let mut count = 0;
+        for token in rest.split('.').take(TOKENS_MAX) {
+            tokens[count] = token;
+            count += 1;
+        }
         // The long form has a domain and an account in front, and maybe a token behind.
-        let names = if rest.split('.').count() < 8 { 2 } else { 4 };
-        let mut numbers = rest.split('.').skip(names);
+        let names = if count < 8 { 2 } else { 4 };
+        let numbers = &tokens[names..];
         Some(Self {
-            count: numbers.next()?.parse().ok()?,
-            stream_sequence: numbers.next()?.parse().ok()?,
-            consumer_sequence: numbers.next()?.parse().ok()?,
-            stored_at_ns: numbers.next()?.parse().ok()?,
-            pending: numbers.next()?.parse().ok()?,
+            count: numbers[0].parse().ok()?,
+            stream_sequence: numbers[1].parse().ok()?,
+            consumer_sequence: numbers[2].parse().ok()?,
+            stored_at_ns: numbers[3].parse().ok()?,
+            pending: numbers[4].parse().ok()?,
         })
     }
 

@@ -153,9 +153,12 @@ impl ConsumerReader {
         request.await.map_err(|error| {
             SourceError::unreachable(format!("a request for messages could not be sent: {error}"))
         })?;
+        // One look at the clock a request: a record whose lease ends while it waits counts as held, and comes again once more.
+        let now_ms = self.clock.now_ms();
         let answers = timeout(asked.expires + ANSWER_GRACE, async {
             for _ in 0..asked.batch {
-                if let Some(end) = self.answer(&mut pulls.messages, &reply, pulled).await? {
+                let answer = self.answer(&mut pulls.messages, &reply, now_ms, pulled);
+                if let Some(end) = answer.await? {
                     return Ok(end);
                 }
             }
@@ -175,6 +178,7 @@ impl ConsumerReader {
         &self,
         messages: &mut Subscriber,
         reply: &Subject,
+        now_ms: u64,
         pulled: &mut Pulled,
     ) -> Result<Option<End>, SourceError> {
         loop {
@@ -186,7 +190,7 @@ impl ConsumerReader {
                 }
                 return ended(status, message.description.as_deref().unwrap_or_default()).map(Some);
             }
-            if let Some(record) = self.record(message, pulled) {
+            if let Some(record) = self.record(message, now_ms, pulled) {
                 pulled.records.push(record);
             }
             return Ok(None);
@@ -194,12 +198,12 @@ impl ConsumerReader {
     }
 
     /// The record of a message; `None` if the runner has it: its lease was over, and starts anew with this delivery.
-    fn record(&self, message: Message, pulled: &mut Pulled) -> Option<Record> {
+    fn record(&self, message: Message, now_ms: u64, pulled: &mut Pulled) -> Option<Record> {
         let Message { subject, reply, payload, headers, .. } = message;
         let reply = reply?;
         let delivery = Delivery::of(&reply)?;
         pulled.pending = Some(delivery.pending);
-        if self.in_hand.holds(delivery.stream_sequence, self.clock.now_ms()) {
+        if self.in_hand.holds(delivery.stream_sequence, now_ms) {
             return None;
         }
         let event = self.events.event(&subject, &delivery, headers.as_ref(), &payload);

@@ -6,9 +6,9 @@
 
 use std::time::Duration;
 
-use async_nats::{StatusCode, Subject};
+use async_nats::{RequestErrorKind, Subject};
 use bytes::Bytes;
-use futures_util::StreamExt as _;
+use futures_util::future::try_join_all;
 use tokio::time::timeout;
 
 use super::consumer::Consumer;
@@ -16,7 +16,7 @@ use super::delivery::ack_subject;
 use super::link::Link;
 use crate::{SourceError, Verdict};
 
-/// Acknowledgements whose answers are awaited together, well below what the client library keeps for a subscription.
+/// Acknowledgements whose answers are awaited together.
 const TOGETHER_MAX: usize = 10_000;
 
 /// Longest wait for the answers to those.
@@ -83,31 +83,35 @@ impl Link {
         }
     }
 
-    async fn acknowledge_some(&self, acks: Vec<Ack>, confirm: Confirm) -> Result<(), SourceError> {
-        let inbox = Subject::from(self.client.new_inbox());
-        let mut answers =
-            self.client.subscribe(inbox.clone()).await.map_err(|error| unsent(&error))?;
-        let (all, mut left) = (acks.len(), 0);
-        for (at, (subject, payload)) in acks.into_iter().enumerate() {
-            let payload = Bytes::from_static(payload);
-            let sent = if confirm == Confirm::Each || at + 1 == all {
-                left += 1;
-                self.client.publish_with_reply(subject, inbox.clone(), payload).await
-            } else {
-                self.client.publish(subject, payload).await
-            };
+    async fn acknowledge_some(
+        &self,
+        mut acks: Vec<Ack>,
+        confirm: Confirm,
+    ) -> Result<(), SourceError> {
+        if confirm == Confirm::Each {
+            // Sent in their order: each is sent when it is polled first.
+            let confirmations = acks.into_iter().map(|ack| self.confirmed(ack));
+            return try_join_all(confirmations).await.map(drop);
+        }
+        let Some(last) = acks.pop() else { return Ok(()) };
+        for (subject, payload) in acks {
+            let sent = self.client.publish(subject, Bytes::from_static(payload)).await;
             sent.map_err(|error| unsent(&error))?;
         }
-        while left > 0 {
-            let answer = answers.next().await.ok_or_else(unconfirmed)?;
-            if answer.status == Some(StatusCode::NO_RESPONDERS) {
-                return Err(SourceError::configuration(
-                    "the consumer does not exist any more: somebody removed it, or its stream",
-                ));
-            }
-            left -= 1;
-        }
-        Ok(())
+        self.confirmed(last).await
+    }
+
+    /// One acknowledgement and its answer. As a request of the client library: those share a subscription, and one of its own for each
+    /// costs the server as much as ten acknowledgements.
+    async fn confirmed(&self, (subject, payload): Ack) -> Result<(), SourceError> {
+        let answer = self.client.request(subject, Bytes::from_static(payload)).await;
+        answer.map(drop).map_err(|error| match error.kind() {
+            RequestErrorKind::NoResponders => SourceError::configuration(
+                "the consumer does not exist any more: somebody removed it, or its stream",
+            ),
+            RequestErrorKind::TimedOut => unconfirmed(),
+            _ => unsent(&error),
+        })
     }
 
     /// Has the server deliver at once, in order and before anything else, what it has given to somebody who is gone: an earlier process, or

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use trine_poll_engine::{
-    BatchId, Effect, Key, Millis, Origin, Records, Sequence, ShardId, Span, Ticket,
+    BatchId, Effect, Millis, Origin, Records, Sequence, ShardId, Span, Ticket,
     Verdict as EngineVerdict, WindowMark, WindowPart,
 };
-use trine_proto::v1::{CheckpointReport, ParkReport, ParkedRecord, ShardCheckpoint};
+use trine_proto::v1::{CheckpointReport, ShardCheckpoint};
 
 use super::payload::{WindowMembers, event};
-use super::shards::{ParkedAs, Shard, parking_key};
+use super::shards::Shard;
 use super::units::{CONNECT_WAIT, Done, RECEIVE_GRACE, SETTLE_WAIT, bounded};
 use super::{Runner, Sent};
 use crate::reports::Answered;
@@ -70,7 +70,7 @@ impl Runner {
 
     pub(super) fn connect_after_places(&mut self) {
         let (connector, places) = (Arc::clone(&self.connector), self.places_to_go_on());
-        self.connecting = Some(self.units.spawn(async move {
+        self.connecting = Some(self.units.start_abortable(async move {
             Done::Connected(bounded("connecting", CONNECT_WAIT, connector.connect(places)).await)
         }));
     }
@@ -78,17 +78,18 @@ impl Runner {
     /// The broker keeps where the end was when the mapping began: a poller that comes after a crash would otherwise begin at another end,
     /// and what came between would never be read.
     fn find_end(&mut self) {
-        let (connector, reports) = (Arc::clone(&self.connector), self.reports.clone());
-        let blank = self.checkpoint_report(ShardCheckpoint::default());
-        self.units.spawn(async move {
+        let connector = Arc::clone(&self.connector);
+        self.connecting = Some(self.units.start_abortable(async move {
             let end = Target { shard: None, to: SeekTo::End };
-            let sought =
-                bounded("finding its end", CONNECT_WAIT, connector.seek(Places::new(), end, false))
-                    .await;
-            let sought = match sought {
-                Ok(sought) => sought,
-                Err(error) => return Done::EndFound(Err(error)),
-            };
+            let sought = connector.seek(Places::new(), end, false);
+            Done::EndFound(bounded("finding its end", CONNECT_WAIT, sought).await)
+        }));
+    }
+
+    pub(super) fn keep_end(&mut self, sought: Vec<Sought>) {
+        let reports = self.reports.clone();
+        let blank = self.checkpoint_report(ShardCheckpoint::default());
+        self.units.start(async move {
             let mut places = Places::new();
             for Sought { shard, place, .. } in sought {
                 let Some(place) = place else { continue };
@@ -109,7 +110,7 @@ impl Runner {
                     answered => return Done::EndNotKept(answered),
                 }
             }
-            Done::EndFound(Ok(places))
+            Done::EndKept(places)
         });
     }
 
@@ -134,7 +135,7 @@ impl Runner {
             return;
         }
         let (reader, connection) = (Arc::clone(&shard.reader), self.connection);
-        self.units.spawn(async move {
+        self.units.start(async move {
             let received =
                 bounded("a receive", want.wait + RECEIVE_GRACE, reader.receive(want)).await;
             Done::Received(connection, id, received)
@@ -171,7 +172,7 @@ impl Runner {
         });
         let (envelope, invoker) = (shard.envelope.clone(), self.invoker.clone());
         self.sent.insert(batch, Sent { shard: id, origin, records });
-        self.units.spawn(async move {
+        self.units.start(async move {
             let payload = event(&envelope, &elements, members.as_ref());
             drop(elements);
             Done::Answered(id, batch, invoker.invoke(payload).await)
@@ -189,7 +190,7 @@ impl Runner {
             );
         }
         let reader = Arc::clone(&shard.reader);
-        self.units.spawn(async move {
+        self.units.start(async move {
             Done::Settled(
                 id,
                 ticket,
@@ -214,7 +215,7 @@ impl Runner {
         match (self.connector.descriptor().settling, position) {
             (Settling::LowWater(Keeper::Source), Some(position)) => {
                 let reader = Arc::clone(&shard.reader);
-                self.units.spawn(async move {
+                self.units.start(async move {
                     Done::Committed(
                         id,
                         ticket,
@@ -230,7 +231,7 @@ impl Runner {
                 let report = self.checkpoint_report(kept);
                 let reports = self.reports.clone();
                 self.units
-                    .spawn(async move { Done::Kept(id, ticket, reports.checkpoint(report).await) });
+                    .start(async move { Done::Kept(id, ticket, reports.checkpoint(report).await) });
             }
         }
     }
@@ -244,7 +245,7 @@ impl Runner {
         };
         let report = self.checkpoint_report(kept);
         let reports = self.reports.clone();
-        self.units.spawn(async move { Done::Finished(id, reports.checkpoint(report).await) });
+        self.units.start(async move { Done::Finished(id, reports.checkpoint(report).await) });
     }
 
     /// A shard that the source does not have any more: the broker need not know how far it was read.
@@ -258,7 +259,7 @@ impl Runner {
         };
         let report = self.checkpoint_report(gone);
         let reports = self.reports.clone();
-        self.units.spawn(async move { Done::Forgotten(reports.checkpoint(report).await) });
+        self.units.start(async move { Done::Forgotten(reports.checkpoint(report).await) });
         let orders = std::mem::take(&mut self.unparks);
         orders.into_iter().for_each(|order| self.unpark(order));
     }
@@ -270,72 +271,6 @@ impl Runner {
             checkpoint: Some(checkpoint),
             ..CheckpointReport::default()
         }
-    }
-
-    fn park(
-        &mut self,
-        id: ShardId,
-        ticket: Ticket,
-        _key: Key,
-        records: &Records,
-        failed: Option<BatchId>,
-    ) {
-        let Some(shard) = self.shards.get(id) else { return };
-        let parked = shard.records(records);
-        let Some(first) = parked.first() else { return };
-        let error =
-            failed.and_then(|batch| self.responses.get(&batch)).map(crate::invoke::Response::error);
-        let report = ParkReport {
-            mapping_id: self.plan.id.to_string(),
-            fence: self.plan.fence,
-            shard: shard.name.to_string(),
-            key: parking_key(first),
-            error: error.unwrap_or_default(),
-            records: parked.into_iter().map(as_parked).collect(),
-            ..ParkReport::default()
-        };
-        let reports = self.reports.clone();
-        self.units.spawn(async move { Done::Parked(id, ticket, reports.park(report).await) });
-    }
-
-    fn unpark_settled(&mut self, id: ShardId, ticket: Ticket, key: Key, count: u64) {
-        let Some(shard) = self.shards.get(id) else { return };
-        let parked = shard.parked_as(key);
-        let report = ParkReport {
-            mapping_id: self.plan.id.to_string(),
-            fence: self.plan.fence,
-            shard: parked.shard,
-            key: parked.key,
-            settled: u32::try_from(count).unwrap_or(u32::MAX),
-            ..ParkReport::default()
-        };
-        let reports = self.reports.clone();
-        self.units.spawn(async move {
-            Done::UnparkSettled(id, ticket, key, count, reports.park(report).await)
-        });
-    }
-
-    /// Tells the broker that a key which was unparked has failed again.
-    pub(super) fn still_parked(&mut self, parked: ParkedAs) {
-        let report = ParkReport {
-            mapping_id: self.plan.id.to_string(),
-            fence: self.plan.fence,
-            shard: parked.shard,
-            key: parked.key,
-            error: self.status.last_result().to_owned(),
-            ..ParkReport::default()
-        };
-        self.tell_still_parked(report, Duration::ZERO);
-    }
-
-    /// Until it is told, the broker believes that the records are being sent.
-    pub(super) fn tell_still_parked(&mut self, report: ParkReport, wait: Duration) {
-        let reports = self.reports.clone();
-        self.units.spawn(async move {
-            tokio::time::sleep(wait).await;
-            let answered = reports.park(report.clone()).await;
-            Done::StillParked(Box::new(report), answered)
-        });
     }
 
     /// Whether the broker took a report; a stale fence ends the mapping here.
@@ -356,7 +291,7 @@ impl Runner {
     }
 }
 
-fn element(record: &Record) -> Bytes {
+pub(super) fn element(record: &Record) -> Bytes {
     match &record.content {
         Content::Event(event) => event.clone(),
         // The engine never sends one.
@@ -392,14 +327,5 @@ const fn told(verdict: EngineVerdict) -> Verdict {
         EngineVerdict::Failed => Verdict::Failed,
         EngineVerdict::Released => Verdict::Released,
         EngineVerdict::Held => Verdict::Held,
-    }
-}
-
-fn as_parked(record: &Record) -> ParkedRecord {
-    ParkedRecord {
-        identifier: record.identifier.to_string(),
-        position: record.position.to_string(),
-        arrived_at_ms: record.arrived_at_ms.unwrap_or_default(),
-        event: element(record),
     }
 }

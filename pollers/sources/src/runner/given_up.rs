@@ -42,7 +42,7 @@ impl Runner {
                 shard: shard.name.clone(),
                 envelope: shard.envelope.clone(),
             };
-            self.units.spawn(async move {
+            self.units.start(async move {
                 Done::Delivered(id, ticket, batch.report(given_up, &reports).await)
             });
             return;
@@ -60,7 +60,7 @@ impl Runner {
             records: u32::try_from(failure.records.count()).unwrap_or(u32::MAX),
             ..report
         };
-        self.units.spawn(async move { Done::Delivered(id, ticket, reports.failure(report).await) });
+        self.units.start(async move { Done::Delivered(id, ticket, reports.failure(report).await) });
     }
 }
 

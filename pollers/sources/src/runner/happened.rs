@@ -8,9 +8,8 @@ use trine_poll_engine::{
     Answer, BatchAnswer, BatchId, Fact, Filterable, Input, Key, OpenWindow, Origin, ParkedKey,
     RecordMeta, Sequence, ShardId, Ticket,
 };
-use trine_proto::v1::UnparkOrder;
 
-use super::shards::{ParkedAs, number, parking_key};
+use super::shards::{number, parking_key};
 use super::units::{Done, REOPEN_WAIT};
 use super::{ANSWER_KEPT_BYTES, RESPONSES_MAX, Runner, Sent};
 use crate::SourceError;
@@ -28,11 +27,17 @@ impl Runner {
     pub(super) fn happened(&mut self, done: Done) {
         match done {
             Done::Connected(connected) => self.source_connected(connected),
-            Done::EndFound(Ok(places)) => {
+            Done::EndFound(found) => {
+                self.connecting = None;
+                match found {
+                    Ok(sought) => self.keep_end(sought),
+                    Err(error) => self.lost(&error),
+                }
+            }
+            Done::EndKept(places) => {
                 self.places = places;
                 self.connect_after_places();
             }
-            Done::EndFound(Err(error)) => self.lost(&error),
             Done::EndNotKept(answered) => {
                 self.is_done(&answered);
                 self.lost(&SourceError::unreachable(
@@ -103,17 +108,8 @@ impl Runner {
         self.let_go(shard);
     }
 
-    fn parked(&mut self, shard: ShardId, ticket: Ticket, answered: &Answered) {
-        let full = matches!(answered, Answered::Full(_));
-        let done = self.is_done(answered);
-        self.step(match done {
-            true => Input::Parked { shard, ticket },
-            false => Input::ParkFailed { shard, ticket, full },
-        });
-        self.let_go(shard);
-    }
-
     fn source_connected(&mut self, connected: Result<Arc<dyn Source>, SourceError>) {
+        self.connecting = None;
         match connected {
             Ok(source) => {
                 self.connection += 1;
@@ -124,7 +120,7 @@ impl Runner {
                 self.listen();
                 if !self.shards.is_empty() {
                     let connection = self.connection;
-                    self.units.spawn(async move {
+                    self.units.start(async move {
                         tokio::time::sleep(REOPEN_WAIT).await;
                         Done::ReopenWaitOver(connection)
                     });
@@ -138,7 +134,7 @@ impl Runner {
     fn listen(&mut self) {
         let Some(source) = self.source.clone() else { return };
         let connection = self.connection;
-        self.units.spawn(async move { Done::Changed(connection, source.next_change().await) });
+        self.units.start(async move { Done::Changed(connection, source.next_change().await) });
     }
 
     fn lost(&mut self, error: &SourceError) {
@@ -425,56 +421,8 @@ impl Runner {
         self.step(Input::ShardFinished { shard });
     }
 
-    pub(super) fn unpark(&mut self, order: UnparkOrder) {
-        let name = ShardName::new(&order.shard);
-        // A shard that has ended opens never again; any other can send its records.
-        let stand_in =
-            || self.shards.iter().next().map(|(id, _)| id).filter(|_| self.is_over(&name));
-        let Some(shard) = self.shards.numbered(&name).or_else(stand_in) else {
-            // It will be opened.
-            return self.unparks.push(order);
-        };
-        let now = self.clock.now_ms();
-        let Some(open) = self.shards.get_mut(shard) else { return };
-        let parked = ParkedAs { shard: order.shard.clone(), key: order.key.clone() };
-        if open.returns_another(&parked) {
-            return self.unparks.push(order);
-        }
-        let metas: Vec<_> = order
-            .records
-            .iter()
-            .map(|record| RecordMeta {
-                bytes: record.event.len() as u64,
-                arrived_at: u64::try_from(record.arrived_at_ms).unwrap_or_default().min(now),
-                key: number(&order.key),
-                filtered: false,
-            })
-            .collect();
-        self.coming_back = metas.len() as u64;
-        let key = open.unpark(parked, order.records);
-        self.step(Input::Unpark { shard, key, dropped: order.dropped, records: &metas });
-    }
-
-    /// Whether the shard has ended. One without a place may only not be open yet: if another sent its records, it would hold
-    /// their keys for parked when it opens.
-    fn is_over(&self, name: &ShardName) -> bool {
-        self.places.get(name) == Some(&Place::Ended)
-    }
-
-    /// None of the records that came back is in hand any more. If they did not end, the broker is told that the key stays parked.
-    fn unpark_ended(&mut self, shard: ShardId, key: Key, done: bool) {
-        let Some(open) = self.shards.get_mut(shard) else { return };
-        open.unpark_ended(key);
-        if !done {
-            let parked = open.parked_as(key);
-            self.still_parked(parked);
-        }
-        let orders = std::mem::take(&mut self.unparks);
-        orders.into_iter().for_each(|order| self.unpark(order));
-    }
-
     /// Frees what the engine has let go of.
-    fn let_go(&mut self, shard: ShardId) {
+    pub(super) fn let_go(&mut self, shard: ShardId) {
         if let (Some(first), Some(open)) = (self.poll.first_held(shard), self.shards.get_mut(shard))
         {
             open.let_go(first);

@@ -9,6 +9,7 @@ mod carry;
 mod failure_record;
 mod given_up;
 mod happened;
+mod parking;
 mod payload;
 mod shards;
 mod status;
@@ -18,8 +19,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::AbortHandle;
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::AbortHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use trine_poll_engine::{BatchId, Effect, Input, Millis, Origin, Poll, Records, ShardId, Ticket};
 use trine_proto::v1::UnparkOrder;
@@ -205,7 +206,7 @@ impl Runner {
     /// A connection that is being made holds nothing, and a silent server must not hold up an end.
     fn stop(&mut self) {
         self.step(Input::Stop);
-        if let Some(connecting) = self.connecting.take().filter(|unit| !unit.is_finished()) {
+        if let Some(connecting) = self.connecting.take() {
             connecting.abort();
             self.step(Input::SourceGone);
         }

@@ -1,18 +1,26 @@
 //! Everything that takes time, each as a unit of work of its own: connecting, receiving, invoking, settling, reporting. A unit never
 //! decides; what it came to is one [`Done`].
+//!
+//! They all run within the task of their mapping. As tasks of their own, each would wake another thread that finds nothing more to do:
+//! three times a batch, on the way that a batch in strict order waits for (`cargo xtask bench --only drain_jetstream`). Mappings still
+//! spread over all threads.
 
+use std::any::Any;
 use std::future::{Future, pending};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::{AbortHandle, JoinSet};
+use futures_util::future::{AbortHandle, Abortable, BoxFuture};
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::time::timeout;
 use trine_poll_engine::{BatchId, Key, ShardId, Ticket};
 use trine_proto::v1::ParkReport;
 
 use crate::invoke::Reply;
 use crate::reports::Answered;
-use crate::source::{Change, Places, Received, Source, Unit};
+use crate::source::{Change, Places, Received, Sought, Source, Unit};
 use crate::{Problem, SourceError};
 
 /// Longest wait for a source to connect.
@@ -30,8 +38,10 @@ pub(super) const REOPEN_WAIT: Duration = Duration::from_secs(60);
 /// What a unit came to.
 pub(super) enum Done {
     Connected(Result<Arc<dyn Source>, SourceError>),
-    /// Where the end was when the mapping began, as the broker keeps it now.
-    EndFound(Result<Places, SourceError>),
+    /// Where the end was when the mapping began.
+    EndFound(Result<Vec<Sought>, SourceError>),
+    /// As the broker keeps it now.
+    EndKept(Places),
     EndNotKept(Answered),
     /// Of the connection with this number.
     Changed(u64, Result<Change, SourceError>),
@@ -55,16 +65,41 @@ pub(super) enum Done {
 /// The units that are under way.
 #[derive(Default)]
 pub(super) struct Units {
-    running: JoinSet<Done>,
+    running: FuturesUnordered<BoxFuture<'static, End>>,
+}
+
+/// How a unit ended.
+enum End {
+    Done(Done),
+    /// Nobody wanted it any more.
+    Aborted,
+    Panicked(String),
 }
 
 impl Units {
-    /// Only a unit that holds nothing may be aborted by what this returns.
-    pub(super) fn spawn(
+    pub(super) fn start(&mut self, unit: impl Future<Output = Done> + Send + 'static) {
+        // After a panic nothing of the mapping is looked at again.
+        let ended = AssertUnwindSafe(unit).catch_unwind().map(|ended| match ended {
+            Ok(done) => End::Done(done),
+            Err(panic) => End::Panicked(text_of(&*panic)),
+        });
+        self.running.push(ended.boxed());
+    }
+
+    /// One that may be given up. Only for a unit that holds nothing.
+    pub(super) fn start_abortable(
         &mut self,
         unit: impl Future<Output = Done> + Send + 'static,
     ) -> AbortHandle {
-        self.running.spawn(unit)
+        let (abort, registration) = AbortHandle::new_pair();
+        let unit = AssertUnwindSafe(Abortable::new(unit, registration)).catch_unwind();
+        let ended = unit.map(|ended| match ended {
+            Ok(Ok(done)) => End::Done(done),
+            Ok(Err(_)) => End::Aborted,
+            Err(panic) => End::Panicked(text_of(&*panic)),
+        });
+        self.running.push(ended.boxed());
+        abort
     }
 
     /// The next one that ends; waits for ever if there is none. May be dropped while it waits.
@@ -73,15 +108,20 @@ impl Units {
     /// With the panic of a unit: nobody knows any more what it left undone.
     pub(super) async fn next(&mut self) -> Result<Done, String> {
         loop {
-            match self.running.join_next().await {
-                Some(Ok(done)) => return Ok(done),
-                // Nobody wanted it any more.
-                Some(Err(error)) if error.is_cancelled() => {}
-                Some(Err(error)) => return Err(error.to_string()),
+            match self.running.next().await {
+                Some(End::Done(done)) => return Ok(done),
+                Some(End::Aborted) => {}
+                Some(End::Panicked(panic)) => return Err(panic),
                 None => pending().await,
             }
         }
     }
+}
+
+fn text_of(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("a panic without a text").to_owned()
 }
 
 /// Waits for the source with a bound.

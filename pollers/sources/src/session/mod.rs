@@ -6,20 +6,24 @@
 //!                   running --seek-->    stopping --ended--> seeking --done--> released (or, after a preview, running again)
 //! ```
 
-use std::collections::HashMap;
+mod held;
+mod seeking;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
-use tokio::task::{Id, JoinError, JoinSet};
+use tokio::sync::mpsc;
+use tokio::task::{Id, JoinError};
 use tokio::time::{Instant, sleep_until};
 use tonic::Streaming;
-use tonic::transport::Channel;
 use trine_proto::v1::{
     Assignment, LeaseRelease, PollerServiceSessionRequest, PollerServiceSessionResponse,
-    Revocation, SeekOrder, SeekReport, ShardCheckpoint, ShardSeek, StatusReport, UnparkOrder,
+    Revocation, StatusReport, UnparkOrder,
 };
 
+pub(crate) use self::held::Mappings;
+use self::held::{Held, Then, Worked};
+use self::seeking::sought_in;
 use crate::SourceError;
 use crate::binding::Secrets;
 use crate::clock::monotonic;
@@ -28,13 +32,10 @@ use crate::lease::Lease;
 use crate::plan::Plan;
 use crate::reports::Reports;
 use crate::runner::{Command, Ended, Runner};
-use crate::source::{Place, Places, SeekTo, ShardName, Sought, Target};
+use crate::way::Invoke;
 
 /// Commands that wait for a mapping. It takes them between steps.
 const COMMANDS_MAX: usize = 64;
-
-/// Longest time for a seek, its preview included.
-const SEEK_WAIT: Duration = Duration::from_secs(60);
 
 /// Why a session ended.
 #[derive(Debug, thiserror::Error)]
@@ -51,54 +52,13 @@ pub(crate) enum Loss {
 pub(crate) struct Session {
     pub(crate) inbound: Streaming<PollerServiceSessionResponse>,
     pub(crate) reports: Reports,
-    pub(crate) channel: Channel,
+    pub(crate) calls: Arc<dyn Invoke>,
     pub(crate) secrets: Secrets,
     /// Longest silence that this side allows itself.
     pub(crate) heartbeat: Duration,
     /// Ends with the broker's silence; then the mappings are somebody else's.
     pub(crate) lease: Lease,
     pub(crate) mappings: Mappings,
-}
-
-/// The mappings that this poller holds.
-#[derive(Default)]
-pub(crate) struct Mappings {
-    held: HashMap<String, Held>,
-    /// Runners and seeks; each gives back the id of its mapping.
-    working: JoinSet<Worked>,
-    ids: HashMap<Id, String>,
-    /// Assignments of which more is to come, by mapping.
-    coming: HashMap<String, Assignment>,
-}
-
-/// One mapping that this poller holds.
-struct Held {
-    fence: u64,
-    plan: Option<Arc<Plan>>,
-    paused: bool,
-    commands: Option<mpsc::Sender<Command>>,
-    /// What comes once the runner has ended.
-    then: Then,
-    /// When a runner that was told to stop is dropped.
-    abandon_at: Option<Instant>,
-    places: Places,
-    abort: Option<tokio::task::AbortHandle>,
-}
-
-enum Then {
-    Nothing,
-    Release,
-    Seek(SeekOrder),
-}
-
-enum Worked {
-    Ran(Ended),
-    /// Told already.
-    Previewed,
-    Sought {
-        ticket: u64,
-        result: Result<Vec<Sought>, SourceError>,
-    },
 }
 
 impl Session {
@@ -213,8 +173,12 @@ impl Session {
         let Some(held) = self.mappings.held.get_mut(id) else { return };
         let Some(plan) = held.plan.clone() else { return };
         let (commands, taken) = mpsc::channel(COMMANDS_MAX);
-        let invoker =
-            Invoker::new(self.channel.clone(), &plan.function, &plan.qualifier, self.lease.clone());
+        let invoker = Invoker::new(
+            Arc::clone(&self.calls),
+            &plan.function,
+            &plan.qualifier,
+            self.lease.clone(),
+        );
         let runner = Runner::new(plan, invoker, self.reports.clone(), held.places.clone());
         let paused = held.paused;
         let abort = self
@@ -232,49 +196,6 @@ impl Session {
         if let Some(held) = self.mappings.held_under(&order.mapping_id, order.fence) {
             held.command(Command::Unpark(order));
         }
-    }
-
-    async fn seek(&mut self, order: SeekOrder) {
-        let id = order.mapping_id.clone();
-        let ticket = order.ticket;
-        let Some(held) = self.mappings.held_under(&id, order.fence) else {
-            return self
-                .sought(
-                    ticket,
-                    Err(SourceError::configuration(
-                        "this poller does not hold the mapping under this fence",
-                    )),
-                )
-                .await;
-        };
-        if held.plan.is_none() {
-            return self
-                .sought(
-                    ticket,
-                    Err(SourceError::configuration("the mapping cannot be read; see its error")),
-                )
-                .await;
-        }
-        if order.preview {
-            return self.preview(&id, order);
-        }
-        held.stop(Then::Seek(order), monotonic() + SEEK_WAIT);
-    }
-
-    /// Moves nothing, so nothing has to stop for it.
-    fn preview(&mut self, id: &str, order: SeekOrder) {
-        let Some(held) = self.mappings.held.get(id) else { return };
-        let Some(plan) = held.plan.clone() else { return };
-        let (asked, told) = oneshot::channel();
-        held.command(Command::Places(asked));
-        let (before, reports) = (held.places.clone(), self.reports.clone());
-        self.mappings.working.spawn(async move {
-            let places = told.await.unwrap_or(before);
-            let ticket = order.ticket;
-            let result = sought_in(&plan, places, order).await;
-            reports.send(seek_report(ticket, result)).await;
-            Worked::Previewed
-        });
     }
 
     async fn worked(&mut self, worked: Result<(Id, Worked), JoinError>) {
@@ -344,139 +265,6 @@ impl Session {
             .send(PollerServiceSessionRequest { releases: vec![release], ..Default::default() })
             .await;
     }
-
-    async fn sought(&self, ticket: u64, result: Result<Vec<Sought>, SourceError>) {
-        self.reports.send(seek_report(ticket, result)).await;
-    }
-}
-
-async fn sought_in(
-    plan: &Plan,
-    places: Places,
-    order: SeekOrder,
-) -> Result<Vec<Sought>, SourceError> {
-    let preview = order.preview;
-    let seeking = plan.connector.seek(places, target(order), preview);
-    let late = || SourceError::unreachable("the source did not answer in time");
-    tokio::time::timeout(SEEK_WAIT, seeking).await.unwrap_or_else(|_| Err(late()))
-}
-
-fn seek_report(
-    ticket: u64,
-    result: Result<Vec<Sought>, SourceError>,
-) -> PollerServiceSessionRequest {
-    let report = match result {
-        Ok(sought) => SeekReport {
-            ticket,
-            checkpoints: sought.iter().filter_map(checkpoint).collect(),
-            shards: sought.into_iter().map(told).collect(),
-            error: String::new(),
-        },
-        Err(error) => SeekReport { ticket, error: error.to_string(), ..SeekReport::default() },
-    };
-    PollerServiceSessionRequest { seeks: vec![report], ..PollerServiceSessionRequest::default() }
-}
-
-impl Mappings {
-    /// The whole of an assignment that came in several frames; `None` while more of it is to come.
-    fn gathered(&mut self, mut part: Assignment) -> Option<Assignment> {
-        let id = part.mapping.as_ref()?.id.clone();
-        if let Some(mut before) =
-            self.coming.remove(&id).filter(|before| before.fence == part.fence)
-        {
-            // Only the first of them says more of the mapping than its id.
-            before.checkpoints.append(&mut part.checkpoints);
-            before.parked.append(&mut part.parked);
-            before.more = part.more;
-            part = before;
-        }
-        if part.more {
-            self.coming.insert(id, part);
-            return None;
-        }
-        Some(part)
-    }
-
-    /// The mapping, if it is held under this fence.
-    fn held_under(&mut self, id: &str, fence: u64) -> Option<&mut Held> {
-        self.held.get_mut(id).filter(|held| held.fence == fence)
-    }
-
-    /// Drops everything of a mapping.
-    fn forget(&mut self, id: &str) {
-        if let Some(held) = self.held.remove(id)
-            && let Some(abort) = held.abort
-        {
-            abort.abort();
-        }
-    }
-
-    /// Drops everything: the session is gone, and with it the right to any mapping.
-    pub(crate) async fn abandon(&mut self) {
-        self.held.clear();
-        self.coming.clear();
-        self.ids.clear();
-        self.working.shutdown().await;
-    }
-
-    fn stop_all(&mut self, until: Instant) {
-        self.held.values_mut().for_each(|held| held.stop(Then::Release, until));
-        // Nothing of these runs: there is nobody to wait for.
-        self.held.retain(|_, held| held.abort.is_some());
-    }
-
-    fn next_abandon(&self) -> Option<Instant> {
-        self.held.values().filter_map(|held| held.abandon_at).min()
-    }
-
-    fn abandon_due(&mut self, now: Instant) {
-        for held in self.held.values_mut() {
-            if held.abandon_at.is_some_and(|at| now >= at) {
-                held.abandon_at = None;
-                if let Some(abort) = &held.abort {
-                    abort.abort();
-                }
-            }
-        }
-    }
-}
-
-impl Held {
-    fn new(fence: u64, paused: bool) -> Self {
-        Self {
-            fence,
-            plan: None,
-            paused,
-            commands: None,
-            then: Then::Nothing,
-            abandon_at: None,
-            places: Places::new(),
-            abort: None,
-        }
-    }
-
-    fn pause(&mut self, paused: bool) {
-        if self.paused != paused {
-            self.paused = paused;
-            self.command(if paused { Command::Pause } else { Command::Resume });
-        }
-    }
-
-    fn stop(&mut self, then: Then, until: Instant) {
-        self.then = then;
-        self.abandon_at = Some(until);
-        self.command(Command::Stop);
-    }
-
-    fn command(&self, command: Command) {
-        if let Some(commands) = &self.commands
-            && commands.try_send(command).is_err()
-            && let Some(abort) = &self.abort
-        {
-            // Only a mapping that does not come to take commands any more has so many waiting.
-            abort.abort();
-        }
-    }
 }
 
 /// When everything has to have ended, once somebody wants it.
@@ -486,36 +274,4 @@ async fn drained(shutdown: &mut tokio::sync::watch::Receiver<Option<Instant>>) -
         // The handle is gone: nobody waits.
         Err(_) => monotonic(),
     }
-}
-
-fn target(order: SeekOrder) -> Target {
-    use trine_proto::v1::StartingPosition;
-    use trine_proto::v1::seek_target::Target as To;
-    let target = order.target.unwrap_or_default();
-    let to = match target.target {
-        Some(To::Position(position)) => SeekTo::Position(position),
-        Some(To::TimestampMs(at)) => SeekTo::Timestamp(at),
-        Some(To::Edge(edge)) if edge == i32::from(StartingPosition::Latest) => SeekTo::End,
-        Some(To::Edge(_)) | None => SeekTo::Start,
-    };
-    Target { shard: (!target.shard.is_empty()).then(|| ShardName::new(&target.shard)), to }
-}
-
-fn told(sought: Sought) -> ShardSeek {
-    let Sought { shard, from, to, read_again, skipped, .. } = sought;
-    ShardSeek { shard: shard.to_string(), from, to, read_again, skipped }
-}
-
-fn checkpoint(sought: &Sought) -> Option<ShardCheckpoint> {
-    let place = sought.place.as_ref()?;
-    let position = match place {
-        Place::After(position) => position.to_string(),
-        Place::Ended => String::new(),
-    };
-    Some(ShardCheckpoint {
-        shard: sought.shard.to_string(),
-        position,
-        ended: *place == Place::Ended,
-        ..ShardCheckpoint::default()
-    })
 }
