@@ -1,13 +1,18 @@
 //! The data folder: one broker a folder, damage that is found and named, disks that are full or fail.
 
 use std::fs;
+use std::io::Write as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use bytes::Bytes;
-use trine_proto::v1::{FunctionSettings, InvocationState, InvokeRequest, Reason};
+use trine_proto::v1::source_config::Source;
+use trine_proto::v1::{
+    FileSource, FunctionSettings, InvocationState, InvokeRequest, MappingSettings, Reason,
+    StartingPosition,
+};
 use trine_tests::fixture::broker::{Broker, NotStarted, Setup};
 use trine_tests::fixture::client::{Client, event, reason, refusal};
 use trine_tests::fixture::folder::Folder;
@@ -309,6 +314,52 @@ fn a_full_disk_refuses_events_and_nothing_else() {
             client.get(id).await;
         }
         assert_eq!(client.get(&ends).await.state(), InvocationState::Succeeded);
+    });
+}
+
+/// R5: records of a mapping flow on while nothing of it can be kept, and would come again; somebody has to be told.
+#[test]
+fn a_full_disk_is_what_a_mapping_says_it_waits_for() {
+    run(async {
+        let test = "a_full_disk_is_what_a_mapping_says_it_waits_for";
+        let Some(disk) = SmallDisk::mount(test, 48) else { return };
+        let filler = disk.folder.join("filler");
+        fs::write(&filler, vec![1; 24 << 20]).unwrap();
+        let broker = Setup::new().data(&disk.folder.join("data")).start().await;
+        let client = broker.client();
+        client.create("f", FunctionSettings::default()).await;
+        client.create("idle", FunctionSettings::default()).await;
+        let echo = |payload: Bytes, _: Context| async move { Ok::<_, Error>(payload) };
+        let _worker = Serving::start(Worker::connect(broker.url()).function_raw("f", echo)).await;
+        let lines = broker.folder().join("lines.jsonl");
+        fs::write(&lines, "1\n").unwrap();
+        let source = Source::File(FileSource { path: lines.display().to_string() });
+        let settings = MappingSettings {
+            starting_position: Some(StartingPosition::TrimHorizon.into()),
+            ..MappingSettings::default()
+        };
+        let id = client.create_mapping("f", source, settings).await.id;
+        let activity = async || client.mapping(&id).await.activity.unwrap_or_default();
+        let kept = async || activity().await.counts.unwrap_or_default().committed_events;
+        until("the first line", LIMIT, async || kept().await == 1).await;
+        for payload_bytes in [256 << 10, 4 << 10] {
+            let payload = Bytes::from(format!("\"{}\"", "x".repeat(payload_bytes)));
+            while client.invoke(event("idle", payload.clone())).await.is_ok() {}
+        }
+
+        const SAYS: &str = "what has ended is not kept";
+        let mut written = 1;
+        until("word of the disk", LIMIT, async || {
+            let mut file = fs::File::options().append(true).open(&lines).unwrap();
+            writeln!(file, "2").unwrap();
+            written += 1;
+            activity().await.waiting_for.contains(SAYS)
+        })
+        .await;
+        fs::remove_file(&filler).unwrap();
+        until("all lines kept", LIMIT, async || kept().await == written).await;
+        until("nothing to wait for", LIMIT, async || !activity().await.waiting_for.contains(SAYS))
+            .await;
     });
 }
 

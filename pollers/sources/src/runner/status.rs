@@ -29,6 +29,9 @@ pub(super) struct Status {
     added: MappingCounts,
     problem: &'static str,
     source_error: String,
+    /// What the source said of itself since a batch succeeded last.
+    notice: String,
+    /// Why what has ended was not kept, taken or set aside last; empty once it was.
     trouble: String,
     /// Why the function was not reached last; empty once it was.
     not_reached: String,
@@ -48,6 +51,7 @@ impl Status {
             added: MappingCounts::default(),
             problem: "",
             source_error: String::new(),
+            notice: String::new(),
             trouble: String::new(),
             not_reached: String::new(),
             last_processing_result: "No records processed".to_owned(),
@@ -89,11 +93,11 @@ impl Status {
 
     pub(super) fn notice(&mut self, notice: &Notice) {
         self.added.source_gaps += u64::from(notice.gap);
-        self.trouble.clone_from(&notice.message);
+        self.notice.clone_from(&notice.message);
         self.changed = true;
     }
 
-    /// Something other than source and function stands in the way.
+    /// Something other than source and function stands in the way of what has ended.
     pub(super) fn trouble(&mut self, what: &str) {
         what.clone_into(&mut self.trouble);
         self.changed = true;
@@ -104,7 +108,7 @@ impl Status {
             "OK".clone_into(&mut self.last_processing_result);
         }
         self.not_reached.clear();
-        self.trouble.clear();
+        self.notice.clear();
     }
 
     pub(super) fn failed(&mut self, why: &str) {
@@ -128,6 +132,9 @@ impl Status {
     /// One fact, in the words of LS 7.
     pub(super) fn count(&mut self, fact: &Fact) {
         self.changed = true;
+        if is_kept(fact) {
+            self.trouble.clear();
+        }
         let added = &mut self.added;
         match *fact {
             Fact::Polled { records, filtered, .. } => {
@@ -172,7 +179,7 @@ impl Status {
         };
         let shards_told = told.map(activity).collect();
         let (waiting_for, until) = self.waiting_for(poll, shards, live);
-        let error = [&self.source_error, &self.not_reached, &self.trouble]
+        let error = [&self.source_error, &self.not_reached, &self.trouble, &self.notice]
             .into_iter()
             .find(|error| !error.is_empty());
         StatusReport {
@@ -216,6 +223,10 @@ impl Status {
         let foremost = phases.max_by_key(|(phase, _)| rank(*phase));
         let Some((phase, shard)) = foremost else { return Default::default() };
         let at = &shard.name;
+        // A disk that is full stops nobody at once: records flow, and would all come again.
+        if !self.trouble.is_empty() && rank(phase) < rank(Phase::Paused) {
+            return (format!("what has ended is not kept: {}", self.trouble), None);
+        }
         match phase {
             Phase::Throttled { probe_at } => {
                 (format!("the function cannot be reached: {}", self.not_reached), Some(probe_at))
@@ -259,6 +270,15 @@ impl Status {
                 ("nothing: it has read everything that is there".to_owned(), None)
             }
         }
+    }
+}
+
+/// Whether something that had ended was kept, taken or set aside.
+const fn is_kept(fact: &Fact) -> bool {
+    match fact {
+        Fact::CheckpointStored { .. } | Fact::FailureDelivered { .. } | Fact::Parked { .. } => true,
+        Fact::Settled { verdict, .. } => !matches!(verdict, Verdict::Held),
+        _ => false,
     }
 }
 
