@@ -16,7 +16,7 @@ use trine_proto::v1::{
     Destination, FunctionSettings, GetAccountSettingsRequest, GetInvocationRequest,
     HttpDestination, InvocationState, Reason,
 };
-use trine_tests::fixture::client::{Client, call, event, reason};
+use trine_tests::fixture::client::{Client, call, event, reason, refusal};
 use trine_tests::fixture::folder::Folder;
 use trine_tests::fixture::puppet::{Puppet, Strings};
 use trine_tests::fixture::wait::{soon, until};
@@ -57,6 +57,36 @@ fn a_program_calls_its_own_functions_without_a_socket() {
         assert_eq!(drained, Drained { complete: true, cut_off: 0 });
         // Whoever still holds a connection is told, at once.
         assert!(client.invocations().invoke(call("double", "1")).await.is_err());
+    });
+}
+
+/// What a poller in the same process does: the same call without a connection.
+#[test]
+fn a_call_without_a_connection_is_the_same_call() {
+    run(async {
+        let folder = Folder::new();
+        let (broker, client) = start(folder.path()).await;
+        client.create("f", FunctionSettings::default()).await;
+        let (mut puppet, strings) = Puppet::new();
+        let worker = serve(&broker, &strings, 1).await;
+        let calls = broker.calls();
+        let inside = calls.clone();
+        let calling = tokio::spawn(async move { inside.invoke(call("f", "\"in\"")).await });
+        let attempt = puppet.next().await;
+        assert_eq!(attempt.payload, "\"in\"");
+        attempt.answer("\"out\"");
+        assert_eq!(calling.await.unwrap().unwrap().payload, "\"out\"");
+        for (request, expected) in [
+            (call("f", "no json"), Reason::MalformedPayload),
+            (call("nobody", "1"), Reason::UnknownFunction),
+            (call("f", vec![b'1'; SYNC_PAYLOAD_BYTES_MAX + 1]), Reason::PayloadTooLarge),
+        ] {
+            assert_eq!(reason(&calls.invoke(request).await.map_err(refusal)), Some(expected));
+        }
+        worker.shutdown().await.unwrap();
+        broker.shutdown(LIMIT).await;
+        let refused = calls.invoke(call("f", "1")).await.map_err(refusal);
+        assert_eq!(reason(&refused), Some(Reason::ShuttingDown));
     });
 }
 

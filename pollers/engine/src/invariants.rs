@@ -79,7 +79,8 @@ fn of_records(poll: &Poll, shard: &Shard) -> Option<&'static str> {
     let (waiting, parking) = (count(&[ledger::State::Waiting]), count(&[ledger::State::Parking]));
     let in_batches = count(&[ledger::State::Sent, ledger::State::Void]);
     let is_kept = !shard.is_ending();
-    let all_found = waiting == shard.lanes.waiting()
+    let all_found = shard.lanes.is_counted()
+        && waiting == shard.lanes.waiting_records()
         && parking == shard.parks.waiting_records()
         && in_batches == sent.len() as u64;
     if is_kept && !all_found {

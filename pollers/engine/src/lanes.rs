@@ -31,6 +31,9 @@ pub(crate) struct Lanes {
     open: BinaryHeap<Entry>,
     ready_records: u64,
     ready_bytes: u64,
+    /// Those behind a batch included.
+    waiting_records: u64,
+    waiting_bytes: u64,
 }
 
 type Entry = Reverse<(Sequence, u64)>;
@@ -76,6 +79,8 @@ impl Lanes {
             open: BinaryHeap::new(),
             ready_records: 0,
             ready_bytes: 0,
+            waiting_records: 0,
+            waiting_bytes: 0,
         }
     }
 
@@ -97,6 +102,8 @@ impl Lanes {
         let lane =
             self.lanes.entry(id).or_insert(Lane { list: List::EMPTY, busy: 0, queued: false });
         ledger.push(&mut lane.list, record);
+        self.waiting_records += 1;
+        self.waiting_bytes = self.waiting_bytes.saturating_add(bytes);
         if lane.busy == 0 {
             self.ready_records += 1;
             self.ready_bytes = self.ready_bytes.saturating_add(bytes);
@@ -130,6 +137,8 @@ impl Lanes {
             self.ready_records -= removed.count;
             self.ready_bytes -= removed.bytes;
         }
+        self.waiting_records -= removed.count;
+        self.waiting_bytes -= removed.bytes;
         removed
     }
 
@@ -209,6 +218,8 @@ impl Lanes {
         let before = lane.list;
         let Some(record) = ledger.pop_front(&mut lane.list) else { return };
         ledger.send(record);
+        self.waiting_records -= 1;
+        self.waiting_bytes -= before.bytes - lane.list.bytes;
         if !ordered {
             self.ready_records -= 1;
             self.ready_bytes -= before.bytes - lane.list.bytes;
@@ -286,6 +297,8 @@ impl Lanes {
             self.ready_records -= removed.count;
             self.ready_bytes -= removed.bytes;
         }
+        self.waiting_records -= removed.count;
+        self.waiting_bytes -= removed.bytes;
         self.tidy(id);
         removed
     }
@@ -301,7 +314,7 @@ impl Lanes {
         }
         self.ready.clear();
         self.lanes.retain(|_, lane| lane.busy > 0);
-        (self.ready_records, self.ready_bytes) = (0, 0);
+        self.nothing_waits();
         records.sort_unstable();
         records
     }
@@ -313,7 +326,12 @@ impl Lanes {
             (lane.list, lane.queued) = (List::EMPTY, false);
             lane.busy > 0
         });
+        self.nothing_waits();
+    }
+
+    const fn nothing_waits(&mut self) {
         (self.ready_records, self.ready_bytes) = (0, 0);
+        (self.waiting_records, self.waiting_bytes) = (0, 0);
     }
 
     fn tidy(&mut self, id: u64) {
@@ -342,8 +360,20 @@ impl Lanes {
     }
 
     /// Records that wait, also behind a batch.
-    pub(crate) fn waiting(&self) -> u64 {
-        self.lanes.values().map(|lane| lane.list.count).sum()
+    pub(crate) const fn waiting_records(&self) -> u64 {
+        self.waiting_records
+    }
+
+    /// Their bytes.
+    pub(crate) const fn waiting_bytes(&self) -> u64 {
+        self.waiting_bytes
+    }
+
+    /// Whether what is counted is what is there.
+    pub(crate) fn is_counted(&self) -> bool {
+        let lists = || self.lanes.values().map(|lane| lane.list);
+        lists().map(|list| list.count).sum::<u64>() == self.waiting_records
+            && lists().map(|list| list.bytes).sum::<u64>() == self.waiting_bytes
     }
 }
 

@@ -55,7 +55,7 @@ impl Shard {
 
     fn may_fetch(&mut self, cx: &Context<'_>) -> bool {
         let is_ready = cx.is_up && !self.has_ended() && self.receive.is_ready(cx.now);
-        is_ready && self.fetch_records_max(cx).is_some()
+        is_ready && self.fetch_room(cx).is_some()
     }
 
     fn start(&mut self, cx: &mut Context<'_>, origin: Origin, kind: Kind, records: Vec<Sequence>) {
@@ -152,11 +152,7 @@ impl Shard {
 
     /// Asks for records, as many as free permits can take.
     pub(crate) fn fetch(&mut self, cx: &mut Context<'_>) {
-        let Some(records_max) = self.fetch_records_max(cx) else { return };
-        let free = self.free_batches(cx).max(self.batches_ahead(cx));
-        let free = u64::from(free);
-        let bytes = free.saturating_mul(cx.settings.batch.records_bytes_max());
-        let bytes_max = bytes.saturating_sub(self.lanes.ready_bytes() + 1).max(1);
+        let Some((records_max, bytes_max)) = self.fetch_room(cx) else { return };
         let wait_ms = self.fetch_wait_ms(cx);
         self.receive.asked(cx.now, wait_ms);
         cx.out.push(Effect::Receive { shard: self.id, records_max, bytes_max, wait_ms });
@@ -173,16 +169,23 @@ impl Shard {
         cx.settings.batches_ahead.min(cx.permits.free())
     }
 
-    /// How many records may be asked for. `None`: none.
-    fn fetch_records_max(&self, cx: &Context<'_>) -> Option<u32> {
+    /// How many records may be asked for, and of how many bytes. `None`: none.
+    fn fetch_room(&self, cx: &Context<'_>) -> Option<(u32, u64)> {
         let Settings { batch, lookahead_records_max, .. } = cx.settings;
-        let of = |batches: u32| u64::from(batches) * u64::from(batch.records_max());
-        let wanted = match self.is_full(cx) {
-            true => of(self.batches_ahead(cx)).saturating_sub(self.lanes.waiting()),
-            false => of(self.free_batches(cx)).saturating_sub(self.lanes.ready_records()),
+        let lanes = &self.lanes;
+        let (batches, records, bytes) = match self.is_full(cx) {
+            // What is read ahead waits behind batches that may take long: nothing beyond it, however large its records are.
+            true => (self.batches_ahead(cx), lanes.waiting_records(), lanes.waiting_bytes() + 1),
+            false => (self.free_batches(cx), lanes.ready_records(), lanes.ready_bytes() + 1),
         };
+        let wanted = (u64::from(batches) * u64::from(batch.records_max())).saturating_sub(records);
         let records_max = wanted.min(self.ledger.room(*lookahead_records_max));
-        u32::try_from(records_max).ok().filter(|most| *most > 0)
+        let records_max = u32::try_from(records_max).ok().filter(|most| *most > 0)?;
+        let room = u64::from(batches).saturating_mul(batch.records_bytes_max());
+        match room.saturating_sub(bytes) {
+            0 if self.is_full(cx) => None,
+            room => Some((records_max, room.max(1))),
+        }
     }
 
     /// A receive must not outlast the window of records that wait already, unless it is over: then they wait for

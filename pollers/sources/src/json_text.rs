@@ -32,6 +32,8 @@ pub(crate) fn base64(bytes: &[u8], into: &mut Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
+    use ::base64::Engine as _;
+
     use super::*;
 
     #[test]
@@ -50,7 +52,7 @@ mod tests {
             text.push(b'}');
             let read: serde_json::Value = serde_json::from_slice(&text).unwrap();
             let expected = serde_json::json!({
-                "n": u64::MAX, "i": -7, "s": "a \"b\"\n\u{1}é", "d": STANDARD.encode_to_string(&bytes)
+                "n": u64::MAX, "i": -7, "s": "a \"b\"\n\u{1}é", "d": ::base64::engine::general_purpose::STANDARD.encode(&bytes)
             });
             assert_eq!(read, expected);
         }

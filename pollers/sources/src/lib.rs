@@ -1,8 +1,8 @@
 //! Event-source adapters and the runner that drives them.
 //!
 //! A poller reads records from sources, lets the pure engine of `trine-poll-engine` make batches of them, invokes a function
-//! with each batch over the public contract, and settles what ended. It is a client of the broker like any other: all it gets
-//! is a channel.
+//! with each batch over the public contract, and settles what ended. It is a client of the broker like any other; all it gets is a
+//! [`Way`] to it.
 //!
 //! An adapter is a folder (`file/`, `kafka/`) with its configuration, its source, its tests and a README that says how it orders,
 //! redelivers, bounds, stops and reconnects. Every adapter is a cargo feature and passes the suite in `conformance/`.

@@ -168,8 +168,8 @@ fn settings(effective: &Effective, descriptor: &Descriptor) -> Result<Settings, 
         })?;
     let order = match (descriptor.ordering, effective.key_order) {
         (Ordering::None, _) => Order::None,
-        (Ordering::Key, None) | (_, Some(KeyOrder::Key)) => Order::Key,
-        (Ordering::Shard, None) | (_, Some(KeyOrder::Shard)) => Order::Shard,
+        (Ordering::Key, _) | (Ordering::Shard, Some(KeyOrder::Key)) => Order::Key,
+        (Ordering::Shard, Some(KeyOrder::Shard) | None) => Order::Shard,
     };
     let per_record = descriptor.settling == Settling::PerRecord;
     let window_start = match effective.kind {

@@ -4,11 +4,11 @@
 use trine_proto::v1::source_config::Source;
 use trine_proto::v1::{
     CreateMappingRequest, DeleteMappingRequest, ExplainMappingRequest, GetMappingRequest,
-    ListMappingsRequest, ListParkedKeysRequest, Mapping, MappingCounts, MappingMode,
+    KafkaSource, ListMappingsRequest, ListParkedKeysRequest, Mapping, MappingCounts, MappingMode,
     MappingSettings, MappingState, ParkReport, ParkedRecord, PollerServiceSessionRequest, Reason,
     Refusal, ReportOutcome, SeekMappingRequest, SeekMappingResponse, SeekReport, SeekTarget,
     SetMappingModeRequest, ShardActivity, ShardCheckpoint, ShardSeek, SourceConfig, SqsSource,
-    StatusReport, UnparkKeyRequest, UpdateMappingRequest, seek_target,
+    StartingPosition, StatusReport, UnparkKeyRequest, UpdateMappingRequest, seek_target,
 };
 use trine_tests::fixture::broker::{Broker, Setup};
 use trine_tests::fixture::client::{Client, file, reason, refusal};
@@ -182,6 +182,50 @@ fn what_cannot_be_is_refused_in_words() {
         }
         let unknown = try_create(&client, "nobody", sqs("other"), settings()).await;
         assert_eq!(reason(&unknown), Some(Reason::UnknownFunction));
+    });
+}
+
+/// LS 4.8: a consumer group is one mapping's.
+#[test]
+fn a_chosen_name_of_a_reader_is_one_mappings() {
+    run(async {
+        let mut broker = broker().await;
+        let client = broker.client();
+        client.create("f", patient()).await;
+        client.create("g", patient()).await;
+        let kafka = |topic: &str, consumer_group_id: &str| SourceConfig {
+            source: Some(Source::Kafka(KafkaSource {
+                bootstrap_servers: vec!["127.0.0.1:9092".to_owned()],
+                topic: topic.to_owned(),
+                consumer_group_id: consumer_group_id.to_owned(),
+                ..KafkaSource::default()
+            })),
+        };
+        let settings = || MappingSettings {
+            starting_position: Some(StartingPosition::TrimHorizon.into()),
+            ..MappingSettings::default()
+        };
+        let made = try_create(&client, "f", kafka("orders", "billing"), settings()).await.unwrap();
+        let taken = async |client: &Client, topic: &str| {
+            let source = kafka(topic, "billing");
+            let refused = try_create(client, "g", source, settings()).await;
+            let refused = refused.unwrap_err();
+            assert_eq!(refused.reason(), Reason::MappingExists);
+            assert!(refused.message.contains(&made.id), "{}", refused.message);
+        };
+        taken(&client, "orders").await;
+        taken(&client, "other").await;
+        try_create(&client, "g", kafka("orders", ""), settings()).await.unwrap();
+        broker.crash().await;
+        let client = broker.client();
+        taken(&client, "orders").await;
+        let request = DeleteMappingRequest { id: made.id.clone() };
+        client.mappings().delete_mapping(request).await.unwrap();
+        until("the name is free", LIMIT, async || {
+            let source = kafka("orders", "billing");
+            try_create(&client, "g", source, settings()).await.is_ok()
+        })
+        .await;
     });
 }
 

@@ -140,6 +140,14 @@ impl Registry {
         })
     }
 
+    fn free_keys(&mut self, number: u64, keys: &[SourceKey]) {
+        for key in keys {
+            if self.by_source.get(key) == Some(&number) {
+                self.by_source.remove(key);
+            }
+        }
+    }
+
     /// A mapping that may be changed now; whoever asks is told why not.
     fn quiet(
         &mut self,
@@ -195,15 +203,15 @@ impl Registry {
     /// The change is durable: it is told, and the holder must see it.
     pub(super) fn changed(&mut self, change: Change, out: Out<'_>) {
         let Change { caller, number, transition, record } = change;
-        let Some(mapping) = self.mappings.get_mut(&number) else { return };
+        let Some(mapping) = self.mappings.get(&number) else { return };
         let new = match transition {
             Transition::Deleting => Vec::new(),
             _ => keys(&record.definition),
         };
         let old = keys(&mapping.record.definition);
-        for left in old.iter().filter(|key| !new.contains(key)) {
-            self.by_source.remove(left);
-        }
+        let left: Vec<_> = old.into_iter().filter(|key| !new.contains(key)).collect();
+        self.free_keys(number, &left);
+        let Some(mapping) = self.mappings.get_mut(&number) else { return };
         // Counts may have grown since.
         let counts = mapping.record.counts;
         mapping.record = MappingRecord { counts, ..record };
@@ -233,14 +241,11 @@ impl Registry {
         if transition == Transition::Creating {
             self.mappings.remove(&number);
             self.by_id.remove(&record.id);
-            for key in &new {
-                self.by_source.remove(key);
-            }
-        } else if let Some(mapping) = self.mappings.get_mut(&number) {
+            self.free_keys(number, &new);
+        } else if let Some(mapping) = self.mappings.get(&number) {
             let old = keys(&mapping.record.definition);
-            for left in new.iter().filter(|key| !old.contains(key)) {
-                self.by_source.remove(left);
-            }
+            let left: Vec<_> = new.into_iter().filter(|key| !old.contains(key)).collect();
+            self.free_keys(number, &left);
             self.end_transition(number);
             if !self.is_held(number) {
                 self.free(number, out);

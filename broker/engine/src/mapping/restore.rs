@@ -24,7 +24,10 @@ impl Registry {
         self.next_mapping = self.next_mapping.max(number + 1);
         self.by_id.insert(record.id, number);
         if !record.deleting {
-            self.by_source.extend(keys(&record.definition).into_iter().map(|key| (key, number)));
+            // What was made before a name of a reader was one mapping's keeps it; the first one has the key.
+            for key in keys(&record.definition) {
+                self.by_source.entry(key).or_insert(number);
+            }
         }
         let mapping = Mapping::new(record);
         if mapping.is_assignable() {

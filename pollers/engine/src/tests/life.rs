@@ -22,6 +22,20 @@ scripts! {
         6  read 7          ->
     ";
 
+    a_batch_is_read_ahead_in_the_order_of_keys_too, "issue 3: records are fetched only against free permits", Settings { order: Order::Key, batches_ahead: 1, ..settings() }, "
+        1  read 7k1 7k1 7k2 -> invoke b0 #1 0..3; receive 3 50ms
+        2  read 7k1 7k3     -> receive 1 50ms
+        3  answer b0 ok     -> store t0 through 2; invoke b1 #1 3..5
+        4  read 7k2         -> receive 2 50ms
+    ";
+
+    what_is_read_ahead_is_one_batch_in_bytes_too, "LS 4.2: 6 MB", Settings { batches_ahead: 1, ..settings() }, "
+        1  read 7 7 7      -> invoke b0 #1 0..3; receive 3 50ms
+        2  read 60         -> receive 2 50ms
+        3  read 60         ->
+        4  answer b0 ok    -> store t0 through 2; invoke b1 #1 3..4; receive 2 50ms
+    ";
+
     nothing_is_read_ahead_without_a_permit, "issue 3: records are fetched only against free permits", Settings { batches_ahead: 1, maximum_concurrency: 1, ..settings() }, "
         1  read 7 7 7      -> invoke b0 #1 0..3
         2  answer b0 ok    -> store t0 through 2; receive 3 50ms

@@ -6,9 +6,9 @@
 
 use std::time::Duration;
 
-use async_nats::{RequestErrorKind, Subject};
+use async_nats::{RequestErrorKind, StatusCode, Subject};
 use bytes::Bytes;
-use futures_util::future::try_join_all;
+use futures_util::StreamExt as _;
 use tokio::time::timeout;
 
 use super::consumer::Consumer;
@@ -16,7 +16,7 @@ use super::delivery::ack_subject;
 use super::link::Link;
 use crate::{SourceError, Verdict};
 
-/// Acknowledgements whose answers are awaited together.
+/// Acknowledgements whose answers are awaited together, well below what the client library keeps for a subscription.
 const TOGETHER_MAX: usize = 10_000;
 
 /// Longest wait for the answers to those.
@@ -89,9 +89,7 @@ impl Link {
         confirm: Confirm,
     ) -> Result<(), SourceError> {
         if confirm == Confirm::Each {
-            // Sent in their order: each is sent when it is polled first.
-            let confirmations = acks.into_iter().map(|ack| self.confirmed(ack));
-            return try_join_all(confirmations).await.map(drop);
+            return self.each_confirmed(acks).await;
         }
         let Some(last) = acks.pop() else { return Ok(()) };
         for (subject, payload) in acks {
@@ -101,14 +99,32 @@ impl Link {
         self.confirmed(last).await
     }
 
+    /// All of them, in their order, and then all answers. As requests side by side they would be sent in any order.
+    async fn each_confirmed(&self, acks: Vec<Ack>) -> Result<(), SourceError> {
+        let inbox = Subject::from(self.client.new_inbox());
+        let subscribed = self.client.subscribe(inbox.clone()).await;
+        let mut answers = subscribed.map_err(|error| unsent(&error))?;
+        let count = acks.len();
+        for (subject, payload) in acks {
+            let payload = Bytes::from_static(payload);
+            let sent = self.client.publish_with_reply(subject, inbox.clone(), payload).await;
+            sent.map_err(|error| unsent(&error))?;
+        }
+        for _ in 0..count {
+            let answer = answers.next().await.ok_or_else(unconfirmed)?;
+            if answer.status == Some(StatusCode::NO_RESPONDERS) {
+                return Err(gone());
+            }
+        }
+        Ok(())
+    }
+
     /// One acknowledgement and its answer. As a request of the client library: those share a subscription, and one of its own for each
     /// costs the server as much as ten acknowledgements.
     async fn confirmed(&self, (subject, payload): Ack) -> Result<(), SourceError> {
         let answer = self.client.request(subject, Bytes::from_static(payload)).await;
         answer.map(drop).map_err(|error| match error.kind() {
-            RequestErrorKind::NoResponders => SourceError::configuration(
-                "the consumer does not exist any more: somebody removed it, or its stream",
-            ),
+            RequestErrorKind::NoResponders => gone(),
             RequestErrorKind::TimedOut => unconfirmed(),
             _ => unsent(&error),
         })
@@ -140,6 +156,12 @@ impl Link {
 
 fn unsent(error: &dyn std::error::Error) -> SourceError {
     SourceError::unreachable(format!("an acknowledgement could not be sent: {error}"))
+}
+
+fn gone() -> SourceError {
+    SourceError::configuration(
+        "the consumer does not exist any more: somebody removed it, or its stream",
+    )
 }
 
 fn unconfirmed() -> SourceError {

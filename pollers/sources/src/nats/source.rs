@@ -20,9 +20,9 @@ use crate::{
 /// What a JetStream source can do.
 const DESCRIPTOR: Descriptor = Descriptor {
     kind: "nats",
-    // By subject. The server redelivers out of order; but what the runner holds is told from what is new, and what nobody holds any
+    // The server redelivers out of order; but what the runner holds is told from what is new, and what nobody holds any
     // more is asked for again, in order, before anything new.
-    ordering: Ordering::Key,
+    ordering: Ordering::Shard,
     settling: Settling::PerRecord,
     redelivery: Redelivery::Poller,
     // A message is acknowledged by its sequence, over whatever connection.

@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use trine_poll_engine::{
-    BatchId, Effect, Millis, Origin, Records, Sequence, ShardId, Span, Ticket,
+    BatchId, Effect, Input, Millis, Origin, Records, Sequence, ShardId, Span, Ticket,
     Verdict as EngineVerdict, WindowMark, WindowPart,
 };
 use trine_proto::v1::{CheckpointReport, ShardCheckpoint};
 
 use super::payload::{WindowMembers, event};
 use super::shards::Shard;
+use super::status::Keeping;
 use super::units::{CONNECT_WAIT, Done, RECEIVE_GRACE, SETTLE_WAIT, bounded};
 use super::{Runner, Sent};
 use crate::reports::Answered;
@@ -68,7 +69,15 @@ impl Runner {
         self.connect_after_places();
     }
 
-    pub(super) fn connect_after_places(&mut self) {
+    /// A connection that nobody wants any more is not begun.
+    pub(super) fn connect_unless_stopping(&mut self) {
+        if self.stopping {
+            return self.step(Input::SourceGone);
+        }
+        self.connect_after_places();
+    }
+
+    fn connect_after_places(&mut self) {
         let (connector, places) = (Arc::clone(&self.connector), self.places_to_go_on());
         self.connecting = Some(self.units.start_abortable(async move {
             Done::Connected(bounded("connecting", CONNECT_WAIT, connector.connect(places)).await)
@@ -274,19 +283,20 @@ impl Runner {
     }
 
     /// Whether the broker took a report; a stale fence ends the mapping here.
-    pub(super) fn is_done(&mut self, answered: &Answered) -> bool {
+    pub(super) fn is_done(&mut self, keeping: Keeping, answered: &Answered) -> bool {
+        self.look_at_fence(answered);
         match answered {
-            Answered::Done => true,
-            Answered::StaleFence => {
-                tracing::warn!(mapping = %self.plan.id, "somebody else holds this mapping; its work here ends");
-                self.fenced = true;
-                false
-            }
-            Answered::Failed(error) | Answered::Full(error) => {
-                self.status.trouble(error);
-                false
-            }
-            Answered::Lost => false,
+            Answered::Done => self.status.kept(keeping),
+            Answered::Failed(error) | Answered::Full(error) => self.status.not_kept(keeping, error),
+            Answered::StaleFence | Answered::Lost => {}
+        }
+        *answered == Answered::Done
+    }
+
+    pub(super) fn look_at_fence(&mut self, answered: &Answered) {
+        if *answered == Answered::StaleFence {
+            tracing::warn!(mapping = %self.plan.id, "somebody else holds this mapping; its work here ends");
+            self.fenced = true;
         }
     }
 }

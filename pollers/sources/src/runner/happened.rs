@@ -10,6 +10,7 @@ use trine_poll_engine::{
 };
 
 use super::shards::{number, parking_key};
+use super::status::Keeping;
 use super::units::{Done, REOPEN_WAIT};
 use super::{ANSWER_KEPT_BYTES, RESPONSES_MAX, Runner, Sent};
 use crate::SourceError;
@@ -30,16 +31,18 @@ impl Runner {
             Done::EndFound(found) => {
                 self.connecting = None;
                 match found {
+                    Ok(_) if self.stopping => self.step(Input::SourceGone),
                     Ok(sought) => self.keep_end(sought),
                     Err(error) => self.lost(&error),
                 }
             }
             Done::EndKept(places) => {
+                self.is_done(Keeping::Checkpoint, &Answered::Done);
                 self.places = places;
-                self.connect_after_places();
+                self.connect_unless_stopping();
             }
             Done::EndNotKept(answered) => {
-                self.is_done(&answered);
+                self.is_done(Keeping::Checkpoint, &answered);
                 self.lost(&SourceError::unreachable(
                     "the broker could not keep where the source ended when the mapping began",
                 ));
@@ -57,29 +60,30 @@ impl Runner {
             Done::Changed(..) | Done::Received(..) | Done::ReopenWaitOver(_) => {}
             Done::Answered(shard, batch, reply) => self.answered(shard, batch, reply),
             Done::Settled(shard, ticket, settled) => {
-                let done = self.is_settled("settle records", settled);
+                let done = self.is_settled("settle records", Keeping::Settling, settled);
                 self.settle_ended(shard, ticket, done);
             }
             Done::Committed(shard, ticket, committed) => {
-                let done = self.is_settled("commit", committed);
+                let done = self.is_settled("commit", Keeping::Checkpoint, committed);
                 self.checkpoint_ended(shard, ticket, done);
             }
             Done::Kept(shard, ticket, answered) => {
-                let done = self.is_done(&answered);
+                let done = self.is_done(Keeping::Checkpoint, &answered);
                 self.checkpoint_ended(shard, ticket, done);
             }
             Done::Finished(shard, answered) => self.finished(shard, &answered),
             // What the broker did not forget now it will be asked to forget by the next connection.
-            Done::Forgotten(answered) => drop(self.is_done(&answered)),
+            Done::Forgotten(answered) => self.look_at_fence(&answered),
             Done::Delivered(shard, ticket, answered) => self.delivered(shard, ticket, &answered),
             Done::Parked(shard, ticket, answered) => self.parked(shard, ticket, &answered),
             Done::StillParked(report, answered) => {
-                if !self.is_done(&answered) && !matches!(answered, Answered::Lost) {
+                let done = self.is_done(Keeping::Park, &answered);
+                if !done && !matches!(answered, Answered::Lost) {
                     self.tell_still_parked(*report, TELL_AGAIN);
                 }
             }
             Done::UnparkSettled(shard, ticket, key, count, answered) => {
-                let done = self.is_done(&answered);
+                let done = self.is_done(Keeping::Park, &answered);
                 if done && let Some(open) = self.shards.get_mut(shard) {
                     open.unpark_settled(key, count);
                 }
@@ -97,7 +101,7 @@ impl Runner {
     }
 
     fn delivered(&mut self, shard: ShardId, ticket: Ticket, answered: &Answered) {
-        let done = self.is_done(answered);
+        let done = self.is_done(Keeping::FailureRecord, answered);
         if done {
             self.first_told.remove(&(shard, ticket));
         }
@@ -406,12 +410,21 @@ impl Runner {
 
     /// Whether the source took it. What it did not take is asked for again; the connection is not given up for it: a receive
     /// notices when it is broken.
-    fn is_settled(&mut self, what: &str, settled: Result<(), SourceError>) -> bool {
-        settled.inspect_err(|error| self.status.trouble(&format!("cannot {what}: {error}"))).is_ok()
+    fn is_settled(
+        &mut self,
+        what: &str,
+        keeping: Keeping,
+        settled: Result<(), SourceError>,
+    ) -> bool {
+        match &settled {
+            Ok(()) => self.status.kept(keeping),
+            Err(error) => self.status.not_kept(keeping, &format!("cannot {what}: {error}")),
+        }
+        settled.is_ok()
     }
 
     fn finished(&mut self, shard: ShardId, answered: &Answered) {
-        if !self.is_done(answered) {
+        if !self.is_done(Keeping::Checkpoint, answered) {
             return self.step(Input::ShardFinishFailed { shard });
         }
         if let Some(open) = self.shards.remove(shard) {

@@ -105,6 +105,8 @@ pub(crate) struct Runner {
     effects: Vec<Effect>,
     /// For records without a key: each is in order with nobody.
     next_keyless: u64,
+    /// The end is wanted.
+    stopping: bool,
     stopped: bool,
     fenced: bool,
 }
@@ -143,6 +145,7 @@ impl Runner {
             first_told: HashMap::new(),
             effects: Vec::new(),
             next_keyless: 0,
+            stopping: false,
             stopped: false,
             fenced: false,
         }
@@ -205,6 +208,7 @@ impl Runner {
 
     /// A connection that is being made holds nothing, and a silent server must not hold up an end.
     fn stop(&mut self) {
+        self.stopping = true;
         self.step(Input::Stop);
         if let Some(connecting) = self.connecting.take() {
             connecting.abort();

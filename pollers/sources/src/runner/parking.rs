@@ -9,6 +9,7 @@ use trine_proto::v1::{ParkReport, ParkedRecord, UnparkOrder};
 use super::Runner;
 use super::carry::element;
 use super::shards::{ParkedAs, number, parking_key};
+use super::status::Keeping;
 use super::units::Done;
 use crate::reports::Answered;
 use crate::source::{Place, Record, ShardName};
@@ -82,7 +83,7 @@ impl Runner {
 
     pub(super) fn parked(&mut self, shard: ShardId, ticket: Ticket, answered: &Answered) {
         let full = matches!(answered, Answered::Full(_));
-        let done = self.is_done(answered);
+        let done = self.is_done(Keeping::Park, answered);
         self.step(match done {
             true => Input::Parked { shard, ticket },
             false => Input::ParkFailed { shard, ticket, full },

@@ -1,5 +1,6 @@
 //! What a mapping says of itself: counts of what the engine told, and one sentence for what it waits for. It decides nothing.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -18,6 +19,17 @@ const TELL_IDLE_EVERY: Duration = Duration::from_secs(10);
 /// Shards that are told of by name; beyond them people see the first ones.
 const SHARDS_TOLD_MAX: usize = 1_000;
 
+/// What is to become of that which has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Keeping {
+    /// At the source or at the broker.
+    Checkpoint,
+    /// Each record at the source.
+    Settling,
+    FailureRecord,
+    Park,
+}
+
 #[derive(Debug)]
 pub(super) struct Status {
     mapping_id: String,
@@ -31,8 +43,8 @@ pub(super) struct Status {
     source_error: String,
     /// What the source said of itself since a batch succeeded last.
     notice: String,
-    /// Why what has ended was not kept, taken or set aside last; empty once it was.
-    trouble: String,
+    /// Why what has ended was not kept, taken or set aside last, until it is.
+    troubles: BTreeMap<Keeping, String>,
     /// Why the function was not reached last; empty once it was.
     not_reached: String,
     last_processing_result: String,
@@ -52,7 +64,7 @@ impl Status {
             problem: "",
             source_error: String::new(),
             notice: String::new(),
-            trouble: String::new(),
+            troubles: BTreeMap::new(),
             not_reached: String::new(),
             last_processing_result: "No records processed".to_owned(),
             changed: true,
@@ -98,9 +110,15 @@ impl Status {
     }
 
     /// Something other than source and function stands in the way of what has ended.
-    pub(super) fn trouble(&mut self, what: &str) {
-        what.clone_into(&mut self.trouble);
+    pub(super) fn not_kept(&mut self, keeping: Keeping, why: &str) {
+        self.troubles.insert(keeping, why.to_owned());
         self.changed = true;
+    }
+
+    pub(super) fn kept(&mut self, keeping: Keeping) {
+        if !self.troubles.is_empty() {
+            self.changed |= self.troubles.remove(&keeping).is_some();
+        }
     }
 
     pub(super) fn succeeded(&mut self) {
@@ -132,9 +150,6 @@ impl Status {
     /// One fact, in the words of LS 7.
     pub(super) fn count(&mut self, fact: &Fact) {
         self.changed = true;
-        if is_kept(fact) {
-            self.trouble.clear();
-        }
         let added = &mut self.added;
         match *fact {
             Fact::Polled { records, filtered, .. } => {
@@ -179,9 +194,12 @@ impl Status {
         };
         let shards_told = told.map(activity).collect();
         let (waiting_for, until) = self.waiting_for(poll, shards, live);
-        let error = [&self.source_error, &self.not_reached, &self.trouble, &self.notice]
-            .into_iter()
-            .find(|error| !error.is_empty());
+        let trouble = self.troubles.values().next();
+        let error =
+            [Some(&self.source_error), Some(&self.not_reached), trouble, Some(&self.notice)]
+                .into_iter()
+                .flatten()
+                .find(|error| !error.is_empty());
         StatusReport {
             mapping_id: self.mapping_id.clone(),
             fence: self.fence,
@@ -224,9 +242,12 @@ impl Status {
         let Some((phase, shard)) = foremost else { return Default::default() };
         let at = &shard.name;
         // A disk that is full stops nobody at once: records flow, and would all come again.
-        if !self.trouble.is_empty() && rank(phase) < rank(Phase::Paused) {
-            return (format!("what has ended is not kept: {}", self.trouble), None);
+        if let Some(why) =
+            self.troubles.values().next().filter(|_| rank(phase) < rank(Phase::Paused))
+        {
+            return (format!("what has ended is not kept: {why}"), None);
         }
+        let trouble = |of| self.troubles.get(&of).map_or("", String::as_str);
         match phase {
             Phase::Throttled { probe_at } => {
                 (format!("the function cannot be reached: {}", self.not_reached), Some(probe_at))
@@ -234,20 +255,19 @@ impl Status {
             Phase::Delivering => (
                 format!(
                     "the on-failure destination has not taken what was given up in {at}: {}",
-                    self.trouble
+                    trouble(Keeping::FailureRecord)
                 ),
                 None,
             ),
             Phase::Parking => {
-                (format!("records of {at} are being set aside: {}", self.trouble), None)
+                (format!("records of {at} are being set aside: {}", trouble(Keeping::Park)), None)
             }
             Phase::Retrying { retry_at } => (
                 format!("a batch of {at} is sent again: {}", self.last_processing_result),
                 Some(retry_at),
             ),
-            Phase::Settling => {
-                (format!("the checkpoint of {at} is not durable yet: {}", self.trouble), None)
-            }
+            // If it failed, that was said above.
+            Phase::Settling => (format!("the checkpoint of {at} is not durable yet"), None),
             Phase::WaitingForConcurrency => ("all of its concurrency is in use".to_owned(), None),
             Phase::SourceDown { retry_at } => {
                 ("the source is being connected".to_owned(), retry_at)
@@ -270,15 +290,6 @@ impl Status {
                 ("nothing: it has read everything that is there".to_owned(), None)
             }
         }
-    }
-}
-
-/// Whether something that had ended was kept, taken or set aside.
-const fn is_kept(fact: &Fact) -> bool {
-    match fact {
-        Fact::CheckpointStored { .. } | Fact::FailureDelivered { .. } | Fact::Parked { .. } => true,
-        Fact::Settled { verdict, .. } => !matches!(verdict, Verdict::Held),
-        _ => false,
     }
 }
 

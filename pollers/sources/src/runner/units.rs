@@ -78,7 +78,7 @@ enum End {
 
 impl Units {
     pub(super) fn start(&mut self, unit: impl Future<Output = Done> + Send + 'static) {
-        // After a panic nothing of the mapping is looked at again.
+        // After a panic the mapping tells once more how it is, and ends.
         let ended = AssertUnwindSafe(unit).catch_unwind().map(|ended| match ended {
             Ok(done) => End::Done(done),
             Err(panic) => End::Panicked(text_of(&*panic)),
@@ -134,4 +134,45 @@ pub(super) async fn bounded<T>(
         let says = format!("the source did not finish {what} within {} s", wait.as_secs());
         Err(SourceError::new(Problem::Unreachable, says))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::ready;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn units_end_in_any_order_and_one_that_panics_is_told() {
+        let mut units = Units::default();
+        let (tell, told) = tokio::sync::oneshot::channel::<()>();
+        units.start(async move {
+            let _ = told.await;
+            Done::ReopenWaitOver(1)
+        });
+        units.start(ready(Done::ReopenWaitOver(2)));
+        assert!(matches!(units.next().await, Ok(Done::ReopenWaitOver(2))));
+        tell.send(()).unwrap();
+        assert!(matches!(units.next().await, Ok(Done::ReopenWaitOver(1))));
+        units.start(async { panic!("no {}", "way") });
+        assert_eq!(units.next().await.err().as_deref(), Some("no way"));
+    }
+
+    #[tokio::test]
+    async fn one_that_is_given_up_is_dropped_and_never_ends() {
+        let mut units = Units::default();
+        let (held, dropped) = tokio::sync::oneshot::channel::<()>();
+        let abort = units.start_abortable(async move {
+            let _held = held;
+            pending().await
+        });
+        abort.abort();
+        units.start(ready(Done::ReopenWaitOver(1)));
+        let mut ended = 0;
+        while tokio::time::timeout(Duration::from_millis(1), units.next()).await.is_ok() {
+            ended += 1;
+        }
+        assert_eq!(ended, 1);
+        assert!(dropped.await.is_err());
+    }
 }

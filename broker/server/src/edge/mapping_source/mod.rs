@@ -22,6 +22,7 @@ const AMQP_NAME_BYTES_MAX: usize = 255;
 const NATS_NAME_BYTES_MAX: usize = 255;
 const ACTIVEMQ_NAME_BYTES_MAX: usize = 512;
 const REDIS_NAME_BYTES_MAX: usize = 512;
+const PATH_JSON_BYTES_MAX: usize = 3_500;
 
 /// What makes a name of ActiveMQ an option, a list or a pattern of queues.
 const NO_ACTIVEMQ_NAME: [char; 4] = ['?', ',', '*', '>'];
@@ -91,6 +92,9 @@ pub(crate) fn check(config: &SourceConfig) -> Result<(), Refusal> {
             url("redis.url", &redis.url, REDIS)?;
             name("redis.stream", &redis.stream, REDIS_NAME_BYTES_MAX, &[])?;
             group("redis.group", &redis.group)?;
+            if !redis.group.is_empty() {
+                name("redis.group", &redis.group, REDIS_NAME_BYTES_MAX, &[])?;
+            }
             if !redis.username.is_empty() && redis.password_secret.is_empty() {
                 return Err(invalid(
                     "redis.password_secret goes with redis.username; give both, or the secret alone for the default user.",
@@ -102,6 +106,12 @@ pub(crate) fn check(config: &SourceConfig) -> Result<(), Refusal> {
             filled("file.path", &file.path)?;
             if std::path::Path::new(&file.path).file_name().is_none() {
                 return Err(invalid("file.path must be the path of a file."));
+            }
+            // It is part of every event and of every position.
+            if serde_json::Value::from(file.path.as_str()).to_string().len() > PATH_JSON_BYTES_MAX {
+                return Err(invalid(format!(
+                    "file.path must have at most {PATH_JSON_BYTES_MAX} bytes as JSON."
+                )));
             }
             Ok(())
         }
@@ -178,7 +188,16 @@ fn check_kafka(kafka: &KafkaSource) -> Result<(), Refusal> {
             "kafka.sasl_mechanism goes with kafka.security_protocol sasl_plaintext or sasl_ssl, and those with it.",
         ));
     }
-    login("kafka.sasl_password_secret", &kafka.sasl_username, &kafka.sasl_password_secret)?;
+    let (user, secret) = (&kafka.sasl_username, &kafka.sasl_password_secret);
+    if [user, secret].iter().any(|given| given.is_empty() == sasl) {
+        return Err(invalid(
+            "kafka.sasl_username and kafka.sasl_password_secret go with SASL, both of them, and with nothing else.",
+        ));
+    }
+    if !kafka.ca_file.is_empty() && !kafka.security_protocol.ends_with("ssl") {
+        return Err(invalid("kafka.ca_file goes with kafka.security_protocol ssl or sasl_ssl."));
+    }
+    login("kafka.sasl_password_secret", user, secret)?;
     short("kafka.ca_file", &kafka.ca_file)?;
     short("kafka.event_source_arn", &kafka.event_source_arn)
 }
@@ -253,4 +272,136 @@ fn access(source: &str, given: Option<&AwsAccess>) -> Result<(), Refusal> {
         return Ok(());
     }
     url(&format!("{source}.access.endpoint_url"), endpoint_url, HTTP)
+}
+
+#[cfg(test)]
+mod tests {
+    use trine_proto::v1::{ActiveMqSource, FileSource, RabbitMqSource, RedisSource, SqsSource};
+
+    use super::*;
+
+    fn refused(source: Source) -> String {
+        let checked = check(&SourceConfig { source: Some(source) });
+        checked.map_or_else(|refusal| refusal.message, |()| "taken".to_owned())
+    }
+
+    fn kafka() -> KafkaSource {
+        KafkaSource {
+            bootstrap_servers: vec!["a:9092".to_owned()],
+            topic: "orders".to_owned(),
+            ..KafkaSource::default()
+        }
+    }
+
+    fn nats() -> NatsSource {
+        NatsSource {
+            urls: vec!["nats://a:4222".to_owned()],
+            stream: "ORDERS".to_owned(),
+            ..NatsSource::default()
+        }
+    }
+
+    fn redis() -> RedisSource {
+        RedisSource {
+            url: "redis://a".to_owned(),
+            stream: "orders".to_owned(),
+            ..RedisSource::default()
+        }
+    }
+
+    fn arns(kinesis: &str, dynamodb: &str) -> [String; 2] {
+        let kinesis = KinesisSource { stream_arn: kinesis.to_owned(), access: None };
+        let dynamodb = DynamoDbStreamsSource { stream_arn: dynamodb.to_owned(), access: None };
+        [refused(Source::Kinesis(kinesis)), refused(Source::DynamodbStreams(dynamodb))]
+    }
+
+    #[test]
+    fn sources_that_can_be_are_taken() {
+        let queue_arn = "arn:aws:sqs:eu-west-1:1:q.fifo".to_owned();
+        let [kinesis, dynamodb] = arns(
+            "arn:aws:kinesis:us-east-1:000000000000:stream/orders",
+            "arn:aws:dynamodb:ddblocal:000000000000:table/T/stream/2026-01-01T00:00:00.000",
+        );
+        let filter_subjects = vec!["a.*.b".to_owned(), "b.>".to_owned()];
+        let (url, queue) = ("amqp://a".to_owned(), "orders".to_owned());
+        for taken in [
+            kinesis,
+            dynamodb,
+            refused(Source::Kafka(kafka())),
+            refused(Source::Kafka(KafkaSource {
+                security_protocol: "sasl_ssl".to_owned(),
+                sasl_mechanism: "PLAIN".to_owned(),
+                sasl_username: "u".to_owned(),
+                sasl_password_secret: "p".to_owned(),
+                ca_file: "/ca.pem".to_owned(),
+                ..kafka()
+            })),
+            refused(Source::Nats(NatsSource { filter_subjects, ..nats() })),
+            refused(Source::Redis(RedisSource { password_secret: "p".to_owned(), ..redis() })),
+            refused(Source::Sqs(SqsSource { queue_arn, ..SqsSource::default() })),
+            refused(Source::Rabbitmq(RabbitMqSource { url, queue, ..RabbitMqSource::default() })),
+            refused(Source::File(FileSource { path: "orders.jsonl".to_owned() })),
+        ] {
+            assert_eq!(taken, "taken");
+        }
+    }
+
+    #[test]
+    fn what_no_source_can_be_is_refused_by_its_field() {
+        let (stomp, list) = ("stomp://a".to_owned(), "a,b".to_owned());
+        let active = ActiveMqSource { url: stomp, queue: list, ..ActiveMqSource::default() };
+        let [consumer, table] = arns(
+            "arn:aws:kinesis:us-east-1:0:stream/orders/consumer/c:1",
+            "arn:aws:dynamodb:us-east-1:0:table/T",
+        );
+        let subjects = |text: &str| NatsSource { filter_subjects: vec![text.to_owned()], ..nats() };
+        let path = format!("/{}", "a".repeat(3_500));
+        for (says, field) in [
+            (
+                refused(Source::Kafka(KafkaSource { topic: "^a".to_owned(), ..kafka() })),
+                "kafka.topic",
+            ),
+            (
+                refused(Source::Kafka(KafkaSource {
+                    security_protocol: "sasl_plaintext".to_owned(),
+                    sasl_mechanism: "PLAIN".to_owned(),
+                    ..kafka()
+                })),
+                "kafka.sasl_username",
+            ),
+            (
+                refused(Source::Kafka(KafkaSource { sasl_username: "u".to_owned(), ..kafka() })),
+                "kafka.sasl_username",
+            ),
+            (
+                refused(Source::Kafka(KafkaSource { ca_file: "c".to_owned(), ..kafka() })),
+                "kafka.ca_file",
+            ),
+            (
+                refused(Source::Nats(NatsSource { stream: "a.b".to_owned(), ..nats() })),
+                "nats.stream",
+            ),
+            (refused(Source::Nats(subjects("a.>.b"))), "nats.filter_subjects"),
+            (refused(Source::Nats(subjects("a..b"))), "nats.filter_subjects"),
+            (
+                refused(Source::Nats(NatsSource { password_secret: "p".to_owned(), ..nats() })),
+                "nats.password_secret",
+            ),
+            (
+                refused(Source::Redis(RedisSource { username: "u".to_owned(), ..redis() })),
+                "redis.password_secret",
+            ),
+            (
+                refused(Source::Redis(RedisSource { group: "\u{1f980}".repeat(200), ..redis() })),
+                "redis.group",
+            ),
+            (refused(Source::Activemq(active)), "activemq.queue"),
+            (consumer, "kinesis.stream_arn"),
+            (table, "dynamodb_streams.stream_arn"),
+            (refused(Source::File(FileSource { path: "..".to_owned() })), "file.path"),
+            (refused(Source::File(FileSource { path })), "file.path"),
+        ] {
+            assert!(says.starts_with(field), "{field}: {says}");
+        }
+    }
 }

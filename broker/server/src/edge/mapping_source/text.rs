@@ -52,7 +52,9 @@ pub(super) fn name(
     forbidden: &[char],
 ) -> Result<(), Refusal> {
     filled(field, text)?;
-    if text.len() <= bytes_max && !text.contains(forbidden) {
+    // Where a blank is forbidden, each kind of it is.
+    let blank = forbidden.contains(&' ') && text.contains(char::is_whitespace);
+    if text.len() <= bytes_max && !text.contains(forbidden) && !blank {
         return Ok(());
     }
     let without = match forbidden {
@@ -81,6 +83,9 @@ pub(super) fn url(field: &str, text: &str, form: Form) -> Result<(), Refusal> {
     if !schemes.iter().any(|scheme| text.starts_with(&format!("{scheme}://"))) {
         let schemes: Vec<_> = schemes.iter().map(|scheme| format!("{scheme}://")).collect();
         return Err(invalid(format!("{field} must begin with {}.", schemes.join(" or "))));
+    }
+    if text.contains(char::is_whitespace) {
+        return Err(wrong("it holds a blank"));
     }
     if text.contains('@') {
         return Err(invalid(format!(
@@ -173,7 +178,8 @@ mod tests {
             ("redis://h/x", "more than an address"),
             ("redis://h?password=hush", "more than an address"),
             ("redis://h#hush", "more than an address"),
-            ("redis://a b", "must be like"),
+            ("redis://a b", "holds a blank"),
+            ("redis://a:1 ", "holds a blank"),
             ("http://h", "must begin with redis:// or rediss://"),
             ("redis://joe:hush@h", "credentials"),
         ] {
