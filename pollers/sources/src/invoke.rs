@@ -128,17 +128,6 @@ fn refused(status: &Status) -> Reply {
     };
     let reason = refusal.reason();
     let error = format!("{}: {}", reason::name(reason), refusal.message);
-    // It was running, and somebody stopped it: an attempt like any other that failed.
-    if reason == Reason::InvocationCancelled {
-        let function_error = "Unhandled".to_owned();
-        let payload = Bytes::from_static(b"{\"errorType\":\"Trine.Cancelled\",\"errorMessage\":\"the invocation was cancelled\"}");
-        return Reply::Answered(Response {
-            request_id: String::new(),
-            executed_version: String::new(),
-            function_error,
-            payload,
-        });
-    }
     Reply::NotAnswered { why: of_reason(reason), error }
 }
 
@@ -155,6 +144,8 @@ const fn of_reason(reason: Reason) -> NotAnswered {
         | R::DeadlineExpired
         | R::StoreUnavailable
         | R::ShuttingDown => NotAnswered::NoCapacity,
+        // Somebody stopped it, with the function perhaps, which is deleted: no fault of the records, which could be all given up within
+        // the time that a deletion takes.
         R::InvocationCancelled | R::StoreUnknown | R::Internal | R::Unspecified => {
             NotAnswered::Lost
         }
@@ -222,12 +213,12 @@ mod tests {
     #[test]
     fn what_never_reached_the_function_is_no_answer() {
         for reason in (0..).map_while(|number| Reason::try_from(number).ok()) {
-            let answered = matches!(reply(reason), Reply::Answered(_));
-            assert_eq!(answered, reason == Reason::InvocationCancelled, "{reason:?}");
+            assert!(matches!(reply(reason), Reply::NotAnswered { .. }), "{reason:?}");
         }
         assert_eq!(why(Reason::NoWorker), NotAnswered::NoCapacity);
         assert_eq!(why(Reason::ReservedConcurrencyExceeded), NotAnswered::Throttled);
         assert_eq!(why(Reason::UnknownFunction), NotAnswered::Refused);
+        assert_eq!(why(Reason::InvocationCancelled), NotAnswered::Lost);
     }
 
     #[test]

@@ -11,14 +11,15 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use trine_proto::v1::source_config::Source;
 use trine_proto::v1::{
-    ExhaustedPolicy, FileSource, FunctionSettings, KeyOrder, ListParkedKeysRequest, MappingCounts,
-    MappingMode, MappingSettings, MappingState, NatsSource, ParkedKey, SeekMappingRequest,
-    SeekMappingResponse, SeekTarget, SetMappingModeRequest, StartingPosition, UnparkKeyRequest,
-    seek_target,
+    DeleteFunctionRequest, ExhaustedPolicy, FileSource, FunctionSettings, KeyOrder,
+    ListParkedKeysRequest, MappingCounts, MappingMode, MappingSettings, MappingState, NatsSource,
+    ParkedKey, SeekMappingRequest, SeekMappingResponse, SeekTarget, SetMappingModeRequest,
+    StartingPosition, UnparkKeyRequest, seek_target,
 };
 use trine_tests::fixture::broker::Broker;
 use trine_tests::fixture::client::{Client, file};
 use trine_tests::fixture::nats::Nats;
+use trine_tests::fixture::puppet::Puppet;
 use trine_tests::fixture::serving::Serving;
 use trine_tests::fixture::tools::address;
 use trine_tests::fixture::wait::until;
@@ -188,6 +189,38 @@ fn one_bad_record_costs_nobody_else_anything() {
         assert_eq!(batch.unwrap().1["batchSize"], 1, "{told:?}");
         let counts = counts(&client, &id).await;
         assert_eq!((counts.polled_events, counts.filtered_out_events), (40, 20));
+    });
+}
+
+/// A function that is deleted while it works on a batch spends no attempt, and takes none of what comes after.
+#[test]
+fn a_deleted_function_costs_no_record() {
+    run(async {
+        let broker = Broker::start().await;
+        let client = broker.client();
+        client.create(FUNCTION, FunctionSettings::default()).await;
+        let (mut puppet, strings) = Puppet::new();
+        let hanging = Worker::connect(broker.url()).function_raw(FUNCTION, strings.handler());
+        let hanging = Serving::start(hanging).await;
+        let lines = Lines::of(&broker);
+        lines.append_orders(0..100);
+        let settings = MappingSettings {
+            batch_size: Some(1),
+            starting_position: Some(StartingPosition::TrimHorizon.into()),
+            maximum_retry_attempts: Some(0),
+            ..MappingSettings::default()
+        };
+        let id = client.create_mapping(FUNCTION, lines.source(), settings).await.id;
+        let _held = puppet.next().await;
+        let request = DeleteFunctionRequest { name: FUNCTION.to_owned(), force: true };
+        client.functions().delete_function(request).await.unwrap();
+        drop(hanging);
+        client.create(FUNCTION, FunctionSettings::default()).await;
+        let orders = Orders::default();
+        let _worker = orders.serve(&broker).await;
+        orders.until("all lines", |seen| seen.contains(&99)).await;
+        assert_eq!(orders.all(), (0..100).collect::<Vec<_>>());
+        assert_eq!(counts(&client, &id).await.dropped_events, 0);
     });
 }
 
