@@ -40,7 +40,7 @@ pub(crate) fn run(cli: Cli, output: Output) -> Result<Exit, Failure> {
         // It starts its log itself: that is configured, too.
         Command::Serve(_) => {}
         // Nobody looks at what it prints: what it does goes into its log.
-        Command::Poller(_) => log::start(log::LogFormat::Human, "info", verbose)?,
+        Command::Poller(_) => log::start(log::LogFormat::Human, log::SERVER, verbose)?,
         _ => log::start_quiet(verbose)?,
     }
     let context = Context { broker: cli.global.broker, output };

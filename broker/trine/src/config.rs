@@ -57,7 +57,9 @@ impl Configuration {
         broker.destinations.aws_credential = destinations::aws_credential(environment);
         let log_format = resolver.value("log.format", LogFormat::Human);
         let log_filter =
-            resolver.checked("log.filter", "info".to_owned(), |filter: &String| log::check(filter));
+            resolver.checked("log.filter", log::SERVER.to_owned(), |filter: &String| {
+                log::check(filter)
+            });
         let poller = poller::resolve(&mut resolver);
         let settings = resolver.finish()?;
         broker.configuration = settings

@@ -14,6 +14,9 @@ pub(crate) enum LogFormat {
     Json,
 }
 
+/// What a server logs unless it is told otherwise. lapin tells each trouble of a connection several times over, and we tell it once.
+pub(crate) const SERVER: &str = "info,lapin=off";
+
 /// What a client command logs unless `-v` says more.
 const QUIET: &str = "warn";
 

@@ -21,7 +21,8 @@ pub(super) fn answer(
     out.push(MappingEffect::Answer { poller, ticket, outcome, error });
 }
 
-pub(super) const NO_ROOM_ON_DISK: &str = "The disk took nothing (is it full?); report it again.";
+pub(super) const NO_ROOM_ON_DISK: &str =
+    "The broker's disk took nothing (is it full?); it is reported again.";
 
 impl Registry {
     /// The mapping's number, or the answer that somebody else has it.

@@ -47,8 +47,8 @@ pub struct Definition {
     pub kind: Arc<str>,
     /// What tells the source from others of its kind, for example an ARN.
     pub source: Arc<str>,
-    /// The name under which the source knows its reader, if the user chose one: no other mapping may have it (LS 4.8). It follows from
-    /// the document.
+    /// The name under which the source knows its reader, where it knows readers by name: no other mapping may have it (LS 4.8). It
+    /// follows from the document and the mapping's id.
     pub reader: Option<Arc<str>>,
     /// Source and settings in the edge's own form.
     pub document: Arc<[u8]>,

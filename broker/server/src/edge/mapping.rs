@@ -87,8 +87,8 @@ impl MappingEdge {
         let function = self.target(&request.function, &request.qualifier).await?;
         let mode = wanted_mode(request.mode)?.unwrap_or(MappingMode::Enabled);
         let subject = subject(&source, &request.function);
-        let definition = definition::write(function, &request.qualifier, source, settings);
         let id = MappingId(request_id::random_uuid());
+        let definition = definition::write(function, &request.qualifier, id, source, settings);
         let create = move |caller| MappingInput::Create { caller, id, definition, mode };
         self.changed(self.mappings.control(create).await?, &subject)
     }
@@ -116,7 +116,7 @@ impl MappingEdge {
                 view.definition.function.clone()
             };
             let subject = subject(&source, &name);
-            let definition = definition::write(function, &qualifier, source, settings);
+            let definition = definition::write(function, &qualifier, id, source, settings);
             let revision = view.revision;
             let update = move |caller| MappingInput::Update { caller, id, revision, definition };
             match self.mappings.control(update).await? {

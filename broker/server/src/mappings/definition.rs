@@ -5,12 +5,27 @@
 use std::sync::Arc;
 
 use prost::Message;
-use trine_engine::mapping::Definition;
+use trine_engine::mapping::{Definition, MappingId};
 use trine_engine::{Destination, FunctionName};
 use trine_proto::v1::source_config::Source;
 use trine_proto::v1::{MappingSettings, Refusal, SourceConfig};
 
+use url::Url;
+
 use crate::refusal::invalid;
+
+/// Kinds of sources of our own.
+pub(crate) const KINDS: [&str; 9] = [
+    "kafka",
+    "sqs",
+    "kinesis",
+    "dynamodb_streams",
+    "rabbitmq",
+    "activemq",
+    "nats",
+    "redis",
+    "file",
+];
 
 /// Source and settings.
 #[derive(Clone, PartialEq, Message)]
@@ -25,11 +40,12 @@ pub(crate) struct Document {
 pub(crate) fn write(
     function: FunctionName,
     qualifier: &str,
+    id: MappingId,
     source: SourceConfig,
     settings: MappingSettings,
 ) -> Definition {
     let (kind, identity) = identity(&source);
-    let reader = reader(&source);
+    let reader = reader(&source, id);
     let document = Document { source: Some(source), settings: Some(settings) };
     Definition {
         function,
@@ -52,21 +68,40 @@ pub(crate) fn read(definition: &Definition) -> Result<Document, String> {
     }
 }
 
-/// The name under which the source knows its reader, where the user chose it; two mappings with one name would take each other's records
-/// (LS 4.8: a consumer group is one mapping's).
-pub(crate) fn reader(source: &SourceConfig) -> Option<Arc<str>> {
-    let sorted = |servers: &[String]| {
-        let mut servers = servers.to_vec();
+/// The name under which the source knows its reader: what the user chose, or what a poller makes of the mapping's id. Two mappings with one
+/// name would take each other's records (LS 4.8: a consumer group is one mapping's). One server by two names counts as two.
+pub(crate) fn reader(source: &SourceConfig, id: MappingId) -> Option<Arc<str>> {
+    let all = |servers: &[String], port| {
+        let mut servers: Vec<_> = servers.iter().map(|server| place(server, port)).collect();
         servers.sort_unstable();
         servers.join(",")
     };
-    let (name, place) = match source.source.as_ref()? {
-        Source::Kafka(kafka) => (&kafka.consumer_group_id, sorted(&kafka.bootstrap_servers)),
-        Source::Nats(nats) => (&nats.durable, format!("{} on {}", nats.stream, sorted(&nats.urls))),
-        Source::Redis(redis) => (&redis.group, format!("{} on {}", redis.stream, redis.url)),
+    let (chosen, default, place) = match source.source.as_ref()? {
+        Source::Kafka(kafka) => {
+            (&kafka.consumer_group_id, id.to_string(), all(&kafka.bootstrap_servers, 9092))
+        }
+        Source::Nats(nats) => {
+            let servers = all(&nats.urls, 4222);
+            (&nats.durable, format!("trine-{id}"), format!("{} on {servers}", nats.stream))
+        }
+        Source::Redis(redis) => {
+            let server = place(&redis.url, 6379);
+            (&redis.group, format!("trine-{id}"), format!("{} on {server}", redis.stream))
+        }
         _ => return None,
     };
-    (!name.is_empty()).then(|| format!("{name} of {place}").into())
+    let name = if chosen.is_empty() { &default } else { chosen };
+    Some(format!("{name} of {place}").into())
+}
+
+/// Host, port and path of a server, in one spelling: a scheme says only how it is spoken to.
+fn place(server: &str, usual_port: u16) -> String {
+    let (_, address) = server.split_once("://").unwrap_or(("", server));
+    let Ok(url) = Url::parse(&format!("server://{address}")) else { return address.to_owned() };
+    let host = url.host_str().unwrap_or_default().to_ascii_lowercase();
+    // Database 0 is the one that Redis takes.
+    let path = url.path().trim_matches('/').trim_start_matches('0');
+    format!("{host}:{}/{path}", url.port().unwrap_or(usual_port))
 }
 
 /// The on-failure destination, if there is one.
@@ -159,4 +194,47 @@ pub(crate) fn identity(source: &SourceConfig) -> (String, String) {
         Source::Custom(custom) => custom.configuration.clone(),
     };
     (kind.to_owned(), identity)
+}
+
+#[cfg(test)]
+mod tests {
+    use trine_proto::v1::{KafkaSource, NatsSource, RedisSource};
+
+    use super::*;
+
+    fn of(source: Source) -> Option<Arc<str>> {
+        reader(&SourceConfig { source: Some(source) }, MappingId(7))
+    }
+
+    fn redis(url: &str, group: &str) -> Option<Arc<str>> {
+        let (url, group, stream) = (url.to_owned(), group.to_owned(), "orders".to_owned());
+        of(Source::Redis(RedisSource { url, group, stream, ..RedisSource::default() }))
+    }
+
+    #[test]
+    fn one_server_in_other_words_is_the_same_reader() {
+        let plain = redis("redis://h", "g");
+        for same in ["redis://h:6379", "redis://h/0", "redis://H:6379/", "rediss://h:6379/0"] {
+            assert_eq!(redis(same, "g"), plain, "{same}");
+        }
+        for other in ["redis://h:6380", "redis://h/1", "redis://i"] {
+            assert_ne!(redis(other, "g"), plain, "{other}");
+        }
+        assert_ne!(redis("redis://h", "x"), plain);
+        let kafka = |servers: &[&str]| {
+            let bootstrap_servers = servers.iter().map(|&server| server.to_owned()).collect();
+            of(Source::Kafka(KafkaSource { bootstrap_servers, ..KafkaSource::default() }))
+        };
+        assert_eq!(kafka(&["a:9092", "B:1"]), kafka(&["b:1", "a:9092"]));
+        let nats = |url: &str| {
+            of(Source::Nats(NatsSource { urls: vec![url.to_owned()], ..NatsSource::default() }))
+        };
+        assert_eq!(nats("nats://h"), nats("tls://h:4222"));
+    }
+
+    #[test]
+    fn a_name_that_nobody_chose_is_the_mappings_too() {
+        let made = redis("redis://h", "");
+        assert_eq!(redis("redis://h", &format!("trine-{}", MappingId(7))), made);
+    }
 }

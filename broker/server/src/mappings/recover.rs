@@ -28,7 +28,8 @@ pub(crate) fn recover(
                 let mut record = decode_mapping(bytes).map_err(bad)?;
                 let document =
                     definition::read(&record.definition).map_err(|why| corrupt(key, &why))?;
-                record.definition.reader = document.source.as_ref().and_then(definition::reader);
+                let source = document.source.unwrap_or_default();
+                record.definition.reader = definition::reader(&source, record.id);
                 registry.restore_mapping(record);
             }
             Table::Checkpoint => {

@@ -18,6 +18,7 @@ use super::names::{
     POLLERS_OPENED, SOURCE, STATE,
 };
 use super::render::{Seconds, Text};
+use crate::mappings::definition::KINDS;
 
 /// Mappings with series of their own.
 pub(crate) const LABELLED_MAPPINGS_MAX: usize = 1_000;
@@ -25,19 +26,8 @@ pub(crate) const LABELLED_MAPPINGS_MAX: usize = 1_000;
 /// What the label of those beyond it says.
 const OTHER: &str = "other";
 
-/// A custom kind is chosen by a user; kinds of our own are known, and are a closed list.
+/// A custom kind is chosen by a user; kinds of our own are a closed list.
 const CUSTOM: &str = "custom";
-const KINDS: [&str; 9] = [
-    "kafka",
-    "sqs",
-    "kinesis",
-    "dynamodb_streams",
-    "rabbitmq",
-    "activemq",
-    "nats",
-    "redis",
-    "file",
-];
 
 /// Cheap to clone, as all of the edges' metrics.
 #[derive(Debug, Clone)]

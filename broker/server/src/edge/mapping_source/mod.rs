@@ -10,6 +10,7 @@ use trine_proto::v1::{
 };
 
 use self::text::{Form, Path, address, arn, filled, is_region, login, name, one_of, short, url};
+use crate::mappings::definition::KINDS;
 use crate::refusal::invalid;
 
 const LIST_MAX: usize = 64;
@@ -39,19 +40,6 @@ const HTTP: Form = Form { schemes: &["http", "https"], path: Path::Any, like: "h
 const SQS_LIKE: &str = "arn:PARTITION:sqs:REGION:ACCOUNT:QUEUE";
 const KINESIS_LIKE: &str = "arn:PARTITION:kinesis:REGION:ACCOUNT:stream/NAME";
 const DYNAMODB_LIKE: &str = "arn:PARTITION:dynamodb:REGION:ACCOUNT:table/TABLE/stream/LABEL";
-
-/// Kinds of our own, which no custom adapter may take over.
-const KINDS: [&str; 9] = [
-    "kafka",
-    "sqs",
-    "kinesis",
-    "dynamodb_streams",
-    "rabbitmq",
-    "activemq",
-    "nats",
-    "redis",
-    "file",
-];
 
 /// # Errors
 /// A refusal that names the field.
@@ -124,6 +112,7 @@ fn check_custom(custom: &CustomSource) -> Result<(), Refusal> {
     if custom.kind.is_empty() || custom.kind.len() > 64 || !custom.kind.bytes().all(fine) {
         return Err(invalid("custom.kind must have 1 to 64 characters [a-z0-9-]."));
     }
+    // No custom adapter may take them over.
     if KINDS.contains(&custom.kind.as_str()) {
         return Err(invalid(format!(
             "custom.kind {:?} is a kind of Trine's own; choose another name, or give that source.",

@@ -88,9 +88,11 @@ pub(super) fn url(field: &str, text: &str, form: Form) -> Result<(), Refusal> {
         return Err(wrong("it holds a blank"));
     }
     if text.contains('@') {
-        return Err(invalid(format!(
-            "{field} must not hold credentials; give the user and the name of a secret."
-        )));
+        let instead = match path {
+            Path::Any => "they come from the poller's environment or secrets",
+            Path::None | Path::Number => "give the user and the name of a secret",
+        };
+        return Err(invalid(format!("{field} must not hold credentials; {instead}.")));
     }
     let parsed = Url::parse(text).map_err(|error| wrong(&format!("it has {error}")))?;
     if parsed.host_str().unwrap_or_default().is_empty() {

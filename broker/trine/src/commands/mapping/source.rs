@@ -157,8 +157,8 @@ impl SourceArguments {
         } else if let Some(url) = self.redis.clone() {
             let stream = need(self.stream.clone(), "stream", "redis")?;
             Source::Redis(v1::RedisSource { url, stream, group, username, password_secret })
-        } else if let Some(path) = self.file.clone() {
-            Source::File(v1::FileSource { path })
+        } else if let Some(path) = &self.file {
+            Source::File(v1::FileSource { path: absolute(path)? })
         } else {
             let kind = need(self.custom.clone(), "kafka", "create")?;
             let configuration = need(self.configuration.clone(), "configuration", "custom")?;
@@ -207,4 +207,9 @@ impl SourceArguments {
         }
         Ok(())
     }
+}
+
+/// What a relative path means to the poller, nobody here knows.
+fn absolute(path: &str) -> Result<String, Failure> {
+    Ok(std::path::absolute(path)?.display().to_string())
 }
