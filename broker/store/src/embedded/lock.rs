@@ -1,7 +1,9 @@
 //! The exclusive right to a store directory.
 //!
 //! The lock belongs to the open file, so the kernel drops it with the process however it ends: a
-//! lock that outlives its owner cannot exist. Does not know what is in the directory.
+//! lock that outlives its owner cannot exist. A child that the process is about to start shares
+//! the open file until it runs its program, so the end of a [`Lock`] is said and not left to the
+//! closing of the file. Does not know what is in the directory.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
@@ -14,7 +16,7 @@ const FILE: &str = "LOCK";
 
 /// Held for as long as this lives.
 #[derive(Debug)]
-pub(super) struct Lock(#[expect(dead_code, reason = "held, not read")] File);
+pub(super) struct Lock(File);
 
 impl Lock {
     pub(super) fn take(dir: &Path) -> Result<Self, StoreError> {
@@ -39,6 +41,13 @@ impl Lock {
     }
 }
 
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // If the kernel refuses, the file is closed right after: the lock ends with its last holder.
+        let _ = self.0.unlock();
+    }
+}
+
 fn taken(dir: &Path, file: &mut File) -> StoreError {
     let mut holder = String::new();
     let named = file.rewind().and_then(|()| file.read_to_string(&mut holder));
@@ -52,5 +61,25 @@ fn taken(dir: &Path, file: &mut File) -> StoreError {
              its own",
             dir.display()
         ),
+    }
+}
+
+#[cfg(all(test, feature = "conformance"))]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a panic here is a failed test")]
+
+    use super::Lock;
+    use crate::conformance::Scratch;
+
+    #[test]
+    fn a_directory_is_free_while_a_child_that_starts_still_has_its_file() {
+        let scratch = Scratch::new();
+        let lock = Lock::take(scratch.path()).unwrap();
+        Lock::take(scratch.path()).unwrap_err();
+        // What fork does: a second descriptor of the same open file.
+        let child = lock.0.try_clone().unwrap();
+        drop(lock);
+        Lock::take(scratch.path()).unwrap();
+        drop(child);
     }
 }
