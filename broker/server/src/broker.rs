@@ -1,59 +1,36 @@
 //! Starts and stops a broker: store, shard, listener, edges. Composition only.
 
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 use tokio::task::{JoinError, JoinHandle};
-use tonic::server::NamedService;
-use tonic::service::Routes;
 use tonic::transport::{Channel, Endpoint, Uri};
-use tonic_health::ServingStatus;
-use tonic_health::pb::health_server::HealthServer;
-use tonic_health::server::{HealthReporter, HealthService};
 use trine_engine::mapping::Registry;
 use trine_engine::{Engine, EngineLimits, Millis};
 use trine_proto::FRAME_BYTES_MAX;
-use trine_proto::v1::Durability;
-use trine_proto::v1::admin_service_server::AdminServiceServer;
 use trine_proto::v1::function_service_client::FunctionServiceClient;
-use trine_proto::v1::function_service_server::FunctionServiceServer;
 use trine_proto::v1::invocation_service_client::InvocationServiceClient;
-use trine_proto::v1::invocation_service_server::InvocationServiceServer;
-use trine_proto::v1::mapping_service_server::MappingServiceServer;
-use trine_proto::v1::poller_service_server::PollerServiceServer;
-use trine_proto::v1::worker_service_server::WorkerServiceServer;
-use trine_store::{Committer, Fence, Shard as StoreShard, StoreError};
+use trine_store::{Fence, StoreError};
 
 use crate::calls::Calls;
 use crate::clock::Clock;
 use crate::destinations::Destinations;
-use crate::edge::admin::AdminEdge;
-use crate::edge::function::FunctionEdge;
-use crate::edge::http;
-use crate::edge::invocation::InvocationEdge;
-use crate::edge::mapping::MappingEdge;
-use crate::edge::poller::PollerEdge;
-use crate::edge::session::SessionEdge;
-use crate::front::{CONNECTION_WINDOW_BYTES, Front, STREAM_WINDOW_BYTES, serve};
+use crate::edges::Edges;
+use crate::front::{CONNECTION_WINDOW_BYTES, STREAM_WINDOW_BYTES, serve};
 use crate::lanes::Lanes;
 use crate::listener::{Inside, Listener, ListeningSocket};
 use crate::mappings::message::{MappingsHandle, Message as MappingMessage};
 use crate::mappings::{self, Mappings};
-use crate::metrics::{FactSink, Metrics, Start};
+use crate::metrics::{Metrics, Start};
 use crate::options::BrokerOptions;
-use crate::shard::deliveries::{Deliveries, DeliveryErrors, Way};
-use crate::shard::loader::Loader;
+use crate::readiness::Readiness;
+use crate::shard::deliveries::DeliveryErrors;
 use crate::shard::message::{Message, ShardHandle};
 use crate::shard::recover::recover;
-use crate::shard::{Parts, Shard};
+use crate::shard::{SHARD, Shard};
 use crate::store::{self, Closed, OpenStore, SharedStore};
-
-/// The one shard of this release; its number is part of ids and keys so that there can be more.
-const SHARD: StoreShard = StoreShard(0);
 
 /// How long answers that are under way may take to leave once nothing runs any more.
 const FLUSH_WAIT: Duration = Duration::from_secs(2);
@@ -294,39 +271,6 @@ impl Drop for Broker {
     }
 }
 
-/// What `/readyz` and the health service say.
-#[derive(Debug, Clone)]
-struct Readiness {
-    ready: Arc<AtomicBool>,
-    health: HealthReporter,
-}
-
-impl Readiness {
-    /// Of a broker that serves.
-    async fn new() -> Self {
-        let this = Self { ready: Arc::default(), health: HealthReporter::new() };
-        this.set(true).await;
-        this
-    }
-
-    /// For the broker, and for each of its services by name.
-    async fn set(&self, ready: bool) {
-        self.ready.store(ready, Ordering::Relaxed);
-        let status = if ready { ServingStatus::Serving } else { ServingStatus::NotServing };
-        for service in [
-            "",
-            InvocationServiceServer::<InvocationEdge>::NAME,
-            WorkerServiceServer::<SessionEdge>::NAME,
-            FunctionServiceServer::<FunctionEdge>::NAME,
-            MappingServiceServer::<MappingEdge>::NAME,
-            PollerServiceServer::<PollerEdge>::NAME,
-            AdminServiceServer::<AdminEdge>::NAME,
-        ] {
-            self.health.set_service_status(service, status).await;
-        }
-    }
-}
-
 type Recovered = ((Engine, Fence), (Registry, Fence));
 
 /// Both shards as they were when their last commits were durable.
@@ -384,134 +328,6 @@ fn engine_limits(options: &BrokerOptions) -> EngineLimits {
         stop_grace_ms: ms(timing.stop_grace),
         delivery_age_ms: ms(timing.delivery_age_max),
         ..EngineLimits::default()
-    }
-}
-
-/// What the edges share, and the tasks behind them.
-struct Edges {
-    shard: ShardHandle,
-    mappings: MappingsHandle,
-    clock: Clock,
-    metrics: Metrics,
-    durability: Durability,
-    store: SharedStore,
-    delivery_errors: DeliveryErrors,
-}
-
-impl Edges {
-    /// The task around the engine, with its threads.
-    fn shard_task(
-        &self,
-        options: &BrokerOptions,
-        (engine, fence): (Engine, Fence),
-        inbox: mpsc::Receiver<Message>,
-        facts: FactSink,
-        destinations: Destinations,
-    ) -> io::Result<Shard> {
-        let (store, shard) = (&self.store, &self.shard);
-        let (commits, committed) = mpsc::unbounded_channel();
-        // The shard outlives its committer; a commit that nobody hears of is read at the next start.
-        let done = Box::new(move |commit| drop(commits.send(commit)));
-        let committer = Committer::start(Arc::clone(store), SHARD, fence, done)?;
-        let loader = Loader::start(Arc::clone(store), SHARD, shard.clone())?;
-        let (store, shard) = (Arc::clone(store), shard.clone());
-        let way = Way { destinations, store, store_shard: SHARD, shard };
-        Ok(Shard::new(Parts {
-            engine,
-            clock: self.clock.clone(),
-            inbox,
-            committer,
-            committed,
-            loader,
-            deliveries: Deliveries::new(way, self.delivery_errors.clone()),
-            payload_cache_bytes_max: options.limits.payload_cache_bytes_max,
-            metrics: self.metrics.clone(),
-            facts,
-        }))
-    }
-
-    /// The task around the registry, with its thread.
-    fn mapping_task(
-        &self,
-        recovered: (Registry, Fence),
-        inbox: mpsc::Receiver<MappingMessage>,
-        destinations: Destinations,
-    ) -> io::Result<Mappings> {
-        let way = mappings::Way {
-            destinations,
-            store: Arc::clone(&self.store),
-            shard: self.shard.clone(),
-            mappings: self.mappings.clone(),
-        };
-        Mappings::start(recovered, way, inbox, self.clock.clone(), self.metrics.clone())
-    }
-
-    fn invocation(&self) -> InvocationEdge {
-        InvocationEdge {
-            shard: self.shard.clone(),
-            clock: self.clock.clone(),
-            metrics: self.metrics.clone(),
-            durability: self.durability,
-            store: Arc::downgrade(&self.store),
-            store_shard: SHARD,
-            delivery_errors: self.delivery_errors.clone(),
-        }
-    }
-
-    /// Every service and the HTTP side.
-    fn front(self, options: &BrokerOptions, readiness: Readiness) -> Front {
-        let Readiness { ready, health } = readiness;
-        let invocation = InvocationServiceServer::new(self.invocation())
-            .max_decoding_message_size(FRAME_BYTES_MAX);
-        let worker = WorkerServiceServer::new(SessionEdge {
-            shard: self.shard.clone(),
-            metrics: self.metrics.clone(),
-            heartbeat: options.timing.heartbeat,
-        })
-        .max_decoding_message_size(FRAME_BYTES_MAX);
-        let function = FunctionServiceServer::new(FunctionEdge {
-            shard: self.shard.clone(),
-            metrics: self.metrics.clone(),
-            policy: options.destinations.clone(),
-            limits: options.limits.clone(),
-        });
-        let mapping = MappingServiceServer::new(MappingEdge {
-            mappings: self.mappings.clone(),
-            shard: self.shard.clone(),
-            clock: self.clock.clone(),
-            metrics: self.metrics.clone(),
-            policy: options.destinations.clone(),
-        });
-        let poller = PollerServiceServer::new(PollerEdge {
-            mappings: self.mappings.clone(),
-            clock: self.clock.clone(),
-            metrics: self.metrics.clone(),
-            heartbeat: options.timing.heartbeat,
-        })
-        .max_decoding_message_size(FRAME_BYTES_MAX);
-        let admin = AdminServiceServer::new(AdminEdge {
-            shard: self.shard.clone(),
-            clock: self.clock,
-            metrics: self.metrics.clone(),
-            store: if self.durability == Durability::Memory { "memory" } else { "embedded" },
-            configuration: options.configuration.clone(),
-        });
-        let health = HealthServer::new(HealthService::from_health_reporter(health));
-        let reflection = tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(trine_proto::DESCRIPTORS)
-            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-            .build_v1()
-            // The descriptors are built with this binary.
-            .expect("the contract's own descriptors decode");
-        let routes = Routes::from(http::router(self.shard, self.mappings, self.metrics, ready))
-            .add_service(worker)
-            .add_service(function)
-            .add_service(mapping)
-            .add_service(poller)
-            .add_service(admin)
-            .add_service(health)
-            .add_service(reflection);
-        Front { invocation, routes }
     }
 }
 

@@ -6,23 +6,26 @@ use std::fs::File;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::{Value, json};
+use tokio::net::TcpListener;
 use trine_proto::v1::source_config::Source;
 use trine_proto::v1::{
-    DeleteFunctionRequest, ExhaustedPolicy, FileSource, FunctionSettings, KeyOrder,
-    ListParkedKeysRequest, MappingCounts, MappingMode, MappingSettings, MappingState, NatsSource,
-    ParkedKey, SeekMappingRequest, SeekMappingResponse, SeekTarget, SetMappingModeRequest,
-    StartingPosition, UnparkKeyRequest, seek_target,
+    AwsAccess, DeleteFunctionRequest, DeleteMappingRequest, ExhaustedPolicy, FileSource,
+    FunctionSettings, GetMappingRequest, KeyOrder, KinesisSource, ListParkedKeysRequest,
+    MappingCounts, MappingMode, MappingSettings, MappingState, NatsSource, ParkedKey,
+    SeekMappingRequest, SeekMappingResponse, SeekTarget, SetMappingModeRequest, StartingPosition,
+    UnparkKeyRequest, seek_target,
 };
-use trine_tests::fixture::broker::Broker;
+use trine_tests::fixture::broker::{Broker, Setup};
 use trine_tests::fixture::client::{Client, file};
 use trine_tests::fixture::nats::Nats;
 use trine_tests::fixture::puppet::Puppet;
 use trine_tests::fixture::serving::Serving;
 use trine_tests::fixture::tools::address;
-use trine_tests::fixture::wait::until;
+use trine_tests::fixture::wait::{soon, until};
 use trine_tests::fixture::{LIMIT, run};
 use trine_tests::sources::{Field as _, KinesisField, Record, records_of};
 use trine_worker::{Error, Worker};
@@ -285,6 +288,39 @@ fn latest_is_where_the_source_ended_when_the_mapping_began() {
     });
 }
 
+/// A mapping that looks for the end of a source which takes connections and says nothing lets go of it when it is deleted, long before
+/// the source's client (40 s) and the poller (60 s) give up.
+#[test]
+fn a_silent_source_holds_up_no_end() {
+    const GONE_WITHIN: Duration = Duration::from_secs(20);
+    run(async {
+        let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let setup = Setup::new().environment("AWS_ACCESS_KEY_ID", "test");
+        let broker = setup.environment("AWS_SECRET_ACCESS_KEY", "test").start().await;
+        let client = broker.client();
+        client.create(FUNCTION, FunctionSettings::default()).await;
+        let access = AwsAccess {
+            endpoint_url: format!("http://{}", silent.local_addr().unwrap()),
+            ..AwsAccess::default()
+        };
+        let stream_arn = "arn:aws:kinesis:us-east-1:000000000000:stream/silent".to_owned();
+        let source = Source::Kinesis(KinesisSource { stream_arn, access: Some(access) });
+        let settings = MappingSettings {
+            starting_position: Some(StartingPosition::Latest.into()),
+            ..MappingSettings::default()
+        };
+        let id = client.create_mapping(FUNCTION, source, settings).await.id;
+        let _asked = soon("the poller's question", silent.accept()).await.unwrap();
+        let request = DeleteMappingRequest { id: id.clone() };
+        client.mappings().delete_mapping(request).await.unwrap();
+        let gone = until("its end", LIMIT, async || {
+            let request = GetMappingRequest { id: id.clone() };
+            client.mappings().get_mapping(request).await.is_err()
+        });
+        tokio::time::timeout(GONE_WITHIN, gone).await.expect("the mapping is gone");
+    });
+}
+
 /// A key that fails is set aside with what follows it; the others go on. Unparked, it comes back in its order, without the record that
 /// nobody could process.
 #[test]
@@ -359,7 +395,7 @@ fn windows_of_kinesis_count_every_record_once() {
         let stream = format!("windows-{}", std::process::id());
         let field = KinesisField::open(&address, &stream).await.unwrap();
         let environment = field.environment().iter();
-        let setup = trine_tests::fixture::broker::Setup::new();
+        let setup = Setup::new();
         let setup = environment.fold(setup, |setup, (name, value)| setup.environment(name, value));
         let broker = setup.start().await;
         let client = broker.client();

@@ -45,6 +45,9 @@ use crate::shard::streams::Streams;
 use crate::shard::time::Advancing;
 use crate::shard::watch::Watches;
 
+/// The one shard of this release; its number is part of ids and keys so that there can be more.
+pub(crate) const SHARD: trine_store::Shard = trine_store::Shard(0);
+
 /// Messages worked through between two commits, at most.
 const BATCH_MESSAGES_MAX: usize = 256;
 

@@ -31,13 +31,12 @@ impl Runner {
             Done::EndFound(found) => {
                 self.connecting = None;
                 match found {
-                    Ok(_) if self.stopping => self.step(Input::SourceGone),
                     Ok(sought) => self.keep_end(sought),
                     Err(error) => self.lost(&error),
                 }
             }
             Done::EndKept(places) => {
-                self.is_done(Keeping::Checkpoint, &Answered::Done);
+                self.status.kept(Keeping::Checkpoint);
                 self.places = places;
                 self.connect_unless_stopping();
             }
