@@ -70,7 +70,7 @@ impl Link {
     ) -> Result<Consumer, SourceError> {
         let stream = self.stream(config).await?;
         let mut notices = Vec::new();
-        let info = match self.consumer_info(config).await? {
+        let info = match self.consumer_info(&config.stream, &config.durable).await? {
             Some(info) => info,
             None => {
                 let deliver = match read_through {
@@ -99,9 +99,9 @@ impl Link {
     /// `None`: there is none.
     pub(crate) async fn consumer_info(
         &self,
-        config: &NatsConfig,
+        stream: &str,
+        durable: &str,
     ) -> Result<Option<Info>, SourceError> {
-        let NatsConfig { stream, durable, .. } = config;
         match self.ask(format!("CONSUMER.INFO.{stream}.{durable}"), &json!({})).await? {
             Ok(info) => Ok(Some(info)),
             Err(error) if error.error_code() == ErrorCode::CONSUMER_NOT_FOUND => Ok(None),

@@ -8,6 +8,7 @@ mod delivery;
 mod event;
 mod link;
 mod reader;
+mod reclaim;
 mod seek;
 mod settle;
 mod source;

@@ -81,9 +81,7 @@ impl ConsumerReader {
     ) -> Result<Self, SourceError> {
         let (info, now_ms) = (&consumer.info, clock.now_ms());
         let mut read_from_ms = 0;
-        if info.num_ack_pending > in_hand.count()
-            && !link.reclaim(consumer, |sequence| in_hand.holds(sequence, now_ms)).await?
-        {
+        if !link.reclaim(consumer, |sequence| in_hand.holds(sequence, now_ms)).await? {
             let lease_ms = u64::try_from(consumer.lease.as_millis()).unwrap_or(u64::MAX);
             read_from_ms = now_ms.saturating_add(lease_ms);
         }

@@ -25,7 +25,7 @@ impl Link {
         let stream = self.stream(config).await?;
         refuse_what_forgets(config, &stream)?;
         let (deliver_policy, to) = target(to, &stream)?;
-        let before = self.consumer_info(config).await?;
+        let before = self.consumer_info(&config.stream, &config.durable).await?;
         let moved = Config {
             deliver_policy,
             ..before.as_ref().map_or_else(|| made_for(config, deliver_policy), kept)

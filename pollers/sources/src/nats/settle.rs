@@ -12,7 +12,6 @@ use futures_util::StreamExt as _;
 use tokio::time::timeout;
 
 use super::consumer::Consumer;
-use super::delivery::ack_subject;
 use super::link::Link;
 use crate::{SourceError, Verdict};
 
@@ -21,9 +20,6 @@ const TOGETHER_MAX: usize = 10_000;
 
 /// Longest wait for the answers to those.
 const ANSWERS_WAIT: Duration = Duration::from_secs(10);
-
-/// Messages between the oldest and the newest that may be out, up to which each of them is asked for again.
-const RECLAIMED_SPAN_MAX: u64 = 200_000;
 
 /// Which acknowledgements the server confirms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +44,7 @@ impl Confirm {
 /// Where one message is acknowledged, and as what.
 pub(super) type Ack = (Subject, &'static [u8]);
 
-const NAK: &[u8] = b"-NAK";
+pub(super) const NAK: &[u8] = b"-NAK";
 
 /// How a verdict is said to the server.
 pub(super) const fn payload(verdict: Verdict) -> &'static [u8] {
@@ -129,36 +125,13 @@ impl Link {
             _ => unsent(&error),
         })
     }
-
-    /// Has the server deliver at once, in order and before anything else, what it has given to somebody who is gone: an earlier process, or
-    /// a connection that broke on the way. False if that is more than can be asked for; then each comes when its lease is over.
-    pub(super) async fn reclaim(
-        &self,
-        consumer: &Consumer,
-        held: impl Fn(u64) -> bool,
-    ) -> Result<bool, SourceError> {
-        let info = &consumer.info;
-        let (first, last) = (info.ack_floor.stream_sequence + 1, info.delivered.stream_sequence);
-        if last.saturating_sub(first) >= RECLAIMED_SPAN_MAX {
-            return Ok(false);
-        }
-        let subject = |sequence| {
-            let consumer_sequence = info.delivered.consumer_sequence;
-            ack_subject(&info.stream_name, &info.name, sequence, consumer_sequence)
-        };
-        // Those that are not out are no harm: the server goes by what is.
-        let out = (first..=last).filter(|sequence| !held(*sequence));
-        let acks = out.map(|sequence| (subject(sequence).into(), NAK)).collect();
-        self.acknowledge(acks, Confirm::of(consumer)).await?;
-        Ok(true)
-    }
 }
 
-fn unsent(error: &dyn std::error::Error) -> SourceError {
+pub(super) fn unsent(error: &dyn std::error::Error) -> SourceError {
     SourceError::unreachable(format!("an acknowledgement could not be sent: {error}"))
 }
 
-fn gone() -> SourceError {
+pub(super) fn gone() -> SourceError {
     SourceError::configuration(
         "the consumer does not exist any more: somebody removed it, or its stream",
     )

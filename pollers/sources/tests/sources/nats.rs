@@ -14,6 +14,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use serde_json::{Value, json};
+use tokio::time::timeout;
 use trine_pollers::conformance::Subject;
 use trine_pollers::{
     Connect, Places, Problem, Record, SeekTo, ShardName, Sought, SourceError, Start, Target,
@@ -26,6 +27,9 @@ use crate::by_hand::{Hand, PROMPT, WANT, binding, bodies, event, until};
 use crate::proxy::{Mode, Proxy};
 
 const STREAM: &str = "ORDERS";
+
+/// Well below the wait for an answer that does not come.
+const SOON: Duration = Duration::from_secs(3);
 
 /// A server with a stream that takes all subjects `orders.…`.
 struct World {
@@ -303,6 +307,45 @@ async fn what_a_dead_process_held_comes_first_in_order_and_at_once() {
     assert_eq!(numbers(&records), expected);
     assert_eq!(event(&records[0])["deliveredCount"], 2);
     assert!(hand.once().await.records.is_empty());
+}
+
+/// The server notices in the middle of a request that nobody is there any more, and keeps what did not leave for redelivery: the later
+/// half of the messages, before anybody asks for the earlier one.
+#[tokio::test]
+async fn what_the_server_could_not_hand_over_comes_in_its_order_too() {
+    let Some(world) = World::new().await else { return };
+    world.publish_numbers(0..600).await;
+    // Makes the consumer.
+    drop(Hand::open(&world.connector(Start::TrimHorizon)).await);
+    let client = async_nats::connect(world.server.url()).await.expect("a client");
+    let mut answers = client.subscribe("gone").await.expect("a subscription");
+    // From the server's side the reader is gone after so many, as one that was killed.
+    answers.unsubscribe_after(150).await.expect("it is sent");
+    let next = format!("$JS.API.CONSUMER.MSG.NEXT.{STREAM}.trine-m");
+    let asked = client.publish_with_reply(next, "gone", "{\"batch\":500}".into()).await;
+    asked.expect("it is sent");
+    while answers.next().await.is_some() {}
+    let hand = Hand::open(&world.connector(Start::TrimHorizon)).await;
+    let came = numbers(&hand.receive(600).await);
+    assert_eq!(came, (0..600).collect::<Vec<_>>());
+}
+
+/// The server answers no request for new messages then, and this is not waited for.
+#[tokio::test]
+async fn a_consumer_that_has_out_what_it_may_is_taken_back_at_once() {
+    let Some(mut world) = World::new().await else { return };
+    world.make(pull::Config { max_ack_pending: 10, ..named("mine") }).await;
+    world.source.durable = "mine".to_owned();
+    world.publish_numbers(0..20).await;
+    let dead = Hand::open(&world.connector(Start::TrimHorizon)).await;
+    dead.receive(10).await;
+    drop(dead);
+    let opening = timeout(SOON, async { Hand::open(&world.connector(Start::TrimHorizon)).await });
+    let hand = opening.await.expect("it opens at once");
+    let records = hand.receive(10).await;
+    assert_eq!(numbers(&records), (0..10).collect::<Vec<_>>());
+    hand.settle(&records, Verdict::Done).await;
+    assert_eq!(numbers(&hand.receive(10).await), (10..20).collect::<Vec<_>>());
 }
 
 #[tokio::test]
