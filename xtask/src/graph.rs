@@ -7,7 +7,8 @@ use crate::failure::{Failure, Outcome};
 use crate::process;
 use crate::repo::Repo;
 
-/// TLS is rustls on ring: one static binary, no C library to patch, no cmake to build.
+/// TLS is rustls on ring: one static binary, no C library to patch, no cmake to build. Kafka's OpenSSL comes with a feature only
+/// (ADR 8).
 const BANNED_EVERYWHERE: [&str; 4] = ["aws-lc-sys", "aws-lc-rs", "openssl-sys", "native-tls"];
 const BANNED_IN_PURE: [&str; 9] =
     ["tokio", "tonic", "prost", "hyper", "mio", "rand", "getrandom", "chrono", "time"];

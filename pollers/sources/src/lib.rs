@@ -34,6 +34,14 @@ mod runner;
 mod session;
 mod source;
 mod timestamp;
+#[cfg(any(
+    feature = "kafka",
+    feature = "rabbitmq",
+    feature = "activemq",
+    feature = "nats",
+    feature = "redis"
+))]
+mod trust;
 mod way;
 
 #[cfg(feature = "activemq")]

@@ -15,11 +15,20 @@ use crate::tools::{self, Cache, Jars};
 
 /// The address of the listener that wants a password: PLAIN, user `trine`, password `secret`.
 pub(super) const SASL: &str = "TRINE_KAFKA_SASL";
+/// The address of the listener with TLS that wants a password: SCRAM-SHA-512, the same user.
+pub(super) const TLS: &str = "TRINE_KAFKA_TLS";
+/// The PEM file of the authority that vouches for it.
+pub(super) const AUTHORITY: &str = "TRINE_KAFKA_CA";
 
-/// Where the simple listener, the controller's, and the one that wants a password listen.
+/// Where the simple listener, the controller's, the one that wants a password, and the one with TLS listen.
 const CLIENTS: usize = 0;
 const CONTROLLER: usize = 1;
 const GUARDED: usize = 2;
+const SECURED: usize = 3;
+/// The server's key with its certificate, the certificate alone, and the key's password.
+const KEY: &str = "kafka.p12";
+const CERTIFICATE: &str = "kafka.pem";
+const KEY_PASSWORD: &str = "of-no-secret";
 /// Any will do: a cluster of one meets no other.
 const CLUSTER: &str = "AAAAAAAAAAAAAAAAAAAAAQ";
 /// What is the same everywhere. A broker that was killed is not let in again before its session has ended, so that is
@@ -29,9 +38,12 @@ process.roles=broker,controller
 node.id=1
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,GUARDED:SASL_PLAINTEXT
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,GUARDED:SASL_PLAINTEXT,SECURED:SASL_SSL
 listener.name.guarded.sasl.enabled.mechanisms=PLAIN
 listener.name.guarded.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required user_trine=\"secret\";
+listener.name.secured.sasl.enabled.mechanisms=SCRAM-SHA-512
+listener.name.secured.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
+listener.name.secured.ssl.keystore.type=PKCS12
 auto.create.topics.enable=false
 group.initial.rebalance.delay.ms=0
 offsets.topic.replication.factor=1
@@ -64,17 +76,23 @@ pub(super) fn fetch(cache: &Cache, list: &Path) -> Outcome<Kafka> {
 
 impl Fetched for Kafka {
     fn ports(&self) -> usize {
-        3
+        4
     }
 
     fn further(&self, site: &Site) -> Vec<(&'static str, String)> {
-        vec![(SASL, site.address(GUARDED).to_string())]
+        vec![
+            (SASL, site.address(GUARDED).to_string()),
+            (TLS, site.address(SECURED).to_string()),
+            (AUTHORITY, site.path(CERTIFICATE).display().to_string()),
+        ]
     }
 
     fn prepare(&self, site: &Site) -> Outcome {
+        certify(site)?;
         site.write("server.properties", &settings(site))?;
         let mut format = java::command(&self.0, site, "128m");
         format.args(["kafka.tools.StorageTool", "format", "--ignore-formatted", "-t", CLUSTER]);
+        format.args(["--add-scram", "SCRAM-SHA-512=[name=trine,password=secret]"]);
         process::capture(format.args(["-c", "server.properties"])).map(drop)
     }
 
@@ -103,16 +121,34 @@ impl Fetched for Kafka {
     }
 }
 
+/// Makes a key and its certificate for this machine, which vouches for itself. It is the same when the server is started again.
+fn certify(site: &Site) -> Outcome {
+    if site.path(CERTIFICATE).exists() {
+        return Ok(());
+    }
+    let keytool = || {
+        let mut keytool = Command::new("keytool");
+        keytool.current_dir(site.folder()).args(["-keystore", KEY, "-storepass", KEY_PASSWORD]);
+        keytool.args(["-storetype", "PKCS12", "-alias", "kafka"]);
+        keytool
+    };
+    let mut make = keytool();
+    make.args(["-genkeypair", "-keyalg", "EC", "-groupname", "secp256r1", "-validity", "3650"]);
+    process::capture(make.args(["-dname", "CN=kafka", "-ext", "san=ip:127.0.0.1"]))?;
+    let mut export = keytool();
+    process::capture(export.args(["-exportcert", "-rfc", "-file", CERTIFICATE])).map(drop)
+}
+
 fn settings(site: &Site) -> String {
     let (clients, controller) = (site.address(CLIENTS), site.address(CONTROLLER));
-    let guarded = site.address(GUARDED);
+    let (guarded, secured) = (site.address(GUARDED), site.address(SECURED));
+    let open = format!("PLAINTEXT://{clients},GUARDED://{guarded},SECURED://{secured}");
     let mut settings = SETTINGS.to_owned();
     for (key, value) in [
-        (
-            "listeners",
-            format!("PLAINTEXT://{clients},GUARDED://{guarded},CONTROLLER://{controller}"),
-        ),
-        ("advertised.listeners", format!("PLAINTEXT://{clients},GUARDED://{guarded}")),
+        ("listeners", format!("{open},CONTROLLER://{controller}")),
+        ("advertised.listeners", open),
+        ("listener.name.secured.ssl.keystore.location", site.path(KEY).display().to_string()),
+        ("listener.name.secured.ssl.keystore.password", KEY_PASSWORD.to_owned()),
         ("controller.quorum.voters", format!("1@{controller}")),
         ("log.dirs", site.path("data").display().to_string()),
     ] {

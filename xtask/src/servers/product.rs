@@ -77,7 +77,8 @@ impl Product {
     ];
 
     /// Variables beside those of the addresses.
-    pub(super) const FURTHER: [&'static str; 2] = [kafka::SASL, redis::PROGRAM];
+    pub(super) const FURTHER: [&'static str; 4] =
+        [kafka::SASL, kafka::TLS, kafka::AUTHORITY, redis::PROGRAM];
 
     pub fn name(self) -> &'static str {
         match self {

@@ -1,5 +1,6 @@
 //! A producer of librdkafka for one cluster: its settings, its end, and what it complains about on the side.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -101,7 +102,10 @@ impl KafkaConnection {
                 "it refused the login; credentials belong into the broker's configuration \
                  (destinations.kafka)"
             }
-            Code::SSL => "the TLS handshake failed",
+            Code::SSL => {
+                "the TLS handshake failed; if the authority of its certificate is not a public \
+                 one, name it (destinations.kafka_ca_file)"
+            }
             Code::Resolve => "its name could not be resolved",
             _ => "no Kafka server answers there",
         })
@@ -138,16 +142,11 @@ fn secure(
     credential: &KafkaCredential,
 ) -> Result<(), String> {
     let KafkaCredential { login, tls, ca_file, .. } = credential;
-    let scram = login.as_ref().is_some_and(|login| login.mechanism != KafkaMechanism::Plain);
-    for (wanted, feature, what) in
-        [(*tls, "ssl", "TLS"), (scram, "sasl_scram", "SASL mechanisms other than PLAIN")]
-    {
-        if wanted && !built_with(feature) {
-            return Err(format!(
-                "{cluster}: destinations.kafka asks for {what}, which the librdkafka of this build \
-                 does not have"
-            ));
-        }
+    if let Some(what) = lacking(credential, &features()) {
+        return Err(format!(
+            "{cluster}: destinations.kafka asks for {what}, which the librdkafka of this build \
+             does not have: build Trine with the feature kafka-tls, as releases are"
+        ));
     }
     let protocol = match (tls, login) {
         (false, None) => "plaintext",
@@ -162,17 +161,30 @@ fn secure(
             .set("sasl.username", &login.user)
             .set("sasl.password", &login.secret);
     }
-    if let Some(ca_file) = ca_file {
-        client.set("ssl.ca.location", ca_file.to_string_lossy());
+    if *tls {
+        // An OpenSSL that is part of the binary does not know where this system keeps its authorities: the library looks.
+        let named = ca_file.as_ref().map(|path| path.to_string_lossy());
+        client.set("ssl.ca.location", named.unwrap_or(Cow::Borrowed("probe")));
     }
     Ok(())
 }
 
-/// Whether the library that is linked has this feature. Asked of itself, so that another build of it needs no change here.
-fn built_with(feature: &str) -> bool {
+/// What is asked for that a library with these features cannot do.
+fn lacking(credential: &KafkaCredential, features: &str) -> Option<&'static str> {
+    let login = credential.login.as_ref();
+    let scram = login.is_some_and(|login| login.mechanism != KafkaMechanism::Plain);
+    [(credential.tls, "ssl", "TLS"), (scram, "sasl_scram", "SASL mechanisms other than PLAIN")]
+        .into_iter()
+        .find(|(wanted, needed, _)| {
+            *wanted && !features.split(',').any(|built| built.trim() == *needed)
+        })
+        .map(|(.., what)| what)
+}
+
+/// Of the library that is linked. Asked of itself, so that another build of it needs no change here.
+fn features() -> String {
     let native = ClientConfig::new().create_native_config();
-    let features = native.and_then(|native| native.get("builtin.features")).unwrap_or_default();
-    features.split(',').any(|built| built.trim() == feature)
+    native.and_then(|native| native.get("builtin.features")).unwrap_or_default()
 }
 
 /// The last complaint about connections: a message that times out only says that it did.
@@ -197,5 +209,28 @@ impl ClientContext for Aside {
         if code != Code::AllBrokersDown || last.is_none() {
             *last = Some(code);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::KafkaLogin;
+
+    #[test]
+    fn what_a_library_without_openssl_lacks_is_named() {
+        let with = |mechanism, tls| KafkaCredential {
+            server: String::new(),
+            login: Some(KafkaLogin { mechanism, user: String::new(), secret: String::new() }),
+            tls,
+            ca_file: None,
+        };
+        let (plain, scram) = (KafkaMechanism::Plain, KafkaMechanism::ScramSha512);
+        let (without, all) = ("gzip, sasl_plain", "gzip, ssl, sasl_plain, sasl_scram");
+        assert_eq!(lacking(&with(plain, false), without), None);
+        assert_eq!(lacking(&with(plain, true), without), Some("TLS"));
+        let scram_lacks = lacking(&with(scram, false), without);
+        assert_eq!(scram_lacks, Some("SASL mechanisms other than PLAIN"));
+        assert_eq!(lacking(&with(scram, true), all), None);
     }
 }

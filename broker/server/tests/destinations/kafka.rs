@@ -1,6 +1,7 @@
 //! Kafka destinations against a real server: what arrives, and that nothing is called delivered that was not.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
@@ -259,22 +260,36 @@ async fn a_cluster_that_fails_for_a_moment_is_asked_again() {
     assert_eq!(anonymous().deliver(&target, success()).await, DeliveryOutcome::Taken);
 }
 
+/// The listener with TLS and SCRAM-SHA-512 knows the user `trine` with the password `secret`; only the file vouches for it.
 #[tokio::test]
-async fn what_the_library_cannot_do_is_said() {
-    let login = KafkaLogin {
-        mechanism: KafkaMechanism::ScramSha512,
-        user: "trine".to_owned(),
-        secret: "hush".to_owned(),
+async fn a_cluster_with_tls_and_scram_takes_records_if_it_can_be_trusted() {
+    let test = "a_cluster_with_tls_and_scram_takes_records_if_it_can_be_trusted";
+    let (Some(servers), Some(secured), Some(ca_file)) = (
+        server(test, "TRINE_KAFKA"),
+        server(test, "TRINE_KAFKA_TLS"),
+        server(test, "TRINE_KAFKA_CA"),
+    ) else {
+        return;
     };
-    for (login, tls, what) in [(Some(login), false, "other than PLAIN"), (None, true, "TLS")] {
-        let credential =
-            KafkaCredential { server: "k1:9092".to_owned(), login, tls, ca_file: None };
-        let destinations = Destinations::new(DestinationPolicy {
+    let topic = unique("secured");
+    create(&servers, &topic, None).await;
+    let with = |ca_file: Option<PathBuf>| {
+        let login = KafkaLogin {
+            mechanism: KafkaMechanism::ScramSha512,
+            user: "trine".to_owned(),
+            secret: "secret".to_owned(),
+        };
+        let server = String::new();
+        let credential = KafkaCredential { server, login: Some(login), tls: true, ca_file };
+        Destinations::new(DestinationPolicy {
             kafka_credentials: vec![credential],
             ..DestinationPolicy::default()
-        });
-        let why = failed(destinations.deliver(&to("k2:9092,k1:9092", "topic"), success()).await);
-        assert!(why.contains(what) && why.contains("does not have"), "{why}");
-        assert!(!why.contains("hush"), "{why}");
-    }
+        })
+    };
+    let target = to(&secured, &topic);
+    let outcome = with(Some(ca_file.into())).deliver(&target, success()).await;
+    assert_eq!(outcome, DeliveryOutcome::Taken);
+    assert_eq!(read(&servers, &topic, 1).await.len(), 1);
+    let why = failed(with(None).deliver(&target, success()).await);
+    assert!(why.contains(&secured) && why.contains("destinations.kafka_ca_file"), "{why}");
 }

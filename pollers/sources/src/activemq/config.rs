@@ -3,6 +3,7 @@
 use trine_proto::v1::ActiveMqSource;
 
 use crate::address::Address;
+use crate::trust::CaFile;
 use crate::{Binding, Secrets, ShardName, SourceError};
 
 /// Longest name of a queue, in bytes: it is the name of the shard too.
@@ -15,6 +16,8 @@ const NOT_A_NAME: [char; 5] = ['?', ',', '*', '>', '\n'];
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
     pub(crate) address: Address,
+    pub(crate) tls: bool,
+    pub(crate) ca_file: CaFile,
     pub(crate) queue: String,
     pub(crate) shard: ShardName,
     /// `None`: whoever comes may read.
@@ -26,7 +29,11 @@ pub(crate) struct Config {
 
 impl Config {
     pub(crate) fn new(given: &ActiveMqSource, binding: &Binding) -> Result<Self, SourceError> {
-        let address = Address::parse(&given.url, &[("stomp", 61613)], "stomp://host:61613")?;
+        let schemes = [("stomp", 61613), ("stomp+ssl", 61614)];
+        let like = "stomp://host:61613 or stomp+ssl://host:61614";
+        let address = Address::parse(&given.url, &schemes, like)?;
+        let tls = address.scheme == "stomp+ssl";
+        let ca_file = CaFile::new(&given.ca_file, tls, "TLS: expected a url of stomp+ssl://")?;
         let queue = &given.queue;
         if queue.is_empty() || queue.len() > NAME_BYTES_MAX || queue.contains(NOT_A_NAME) {
             let says = format!(
@@ -49,6 +56,8 @@ impl Config {
         }
         Ok(Self {
             address,
+            tls,
+            ca_file,
             queue: queue.clone(),
             shard: ShardName::new(queue),
             username,
@@ -108,6 +117,9 @@ mod tests {
     fn what_is_not_said_has_defaults() {
         let config = config(|_| {}).unwrap();
         assert_eq!((config.address.port, &config.username), (61613, &None));
+        let secured = self::config(|c| c.url = "stomp+ssl://broker".to_owned()).unwrap();
+        assert!(secured.tls && !config.tls);
+        assert_eq!(secured.address.port, 61614);
         assert_eq!(config.event_source_arn, "trine:activemq:broker:61613/orders");
         assert_eq!(config.destination(), "/queue/orders");
     }
@@ -121,6 +133,7 @@ mod tests {
             (config(|c| c.url = "amqp://a:1".to_owned()), "scheme is not known"),
             (config(|c| c.password_secret = "good".to_owned()), "username is empty"),
             (config(|c| c.username = "a\nb".to_owned()), "more than one line"),
+            (config(|c| c.ca_file = "ca.pem".to_owned()), "expected a url of stomp+ssl://"),
         ] {
             let says = config.unwrap_err().to_string();
             assert!(says.contains(why), "{says}");

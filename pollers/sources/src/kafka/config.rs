@@ -91,6 +91,12 @@ impl Config {
         })
     }
 
+    /// # Errors
+    /// When what proves the brokers' names is not there: the library would say less.
+    pub(super) fn check_authorities(&self) -> Result<(), SourceError> {
+        self.security.check()
+    }
+
     /// The library's settings for a client that only asks. It may commit offsets of the group while nobody is in it.
     pub(super) fn asking(&self) -> ClientConfig {
         let mut client = ClientConfig::new();
@@ -228,7 +234,7 @@ pub(super) mod tests {
             (refused(|set| set.topic = "^a.*".to_owned()), "topic is \"^a.*\""),
             (refused(|set| set.consumer_group_id = "g".repeat(201)), "expected 1 to 200"),
             (refused(|set| set.security_protocol = "tls".to_owned()), "\"sasl_ssl\""),
-            (refused(|set| set.ca_file = "ca.pem".to_owned()), "ca_file is set, but"),
+            (refused(|set| set.ca_file = "ca.pem".to_owned()), "ca_file is set without TLS"),
             (refused(|set| set.sasl_mechanism = "PLAIN".to_owned()), "without SASL"),
             (
                 refused(|set| {

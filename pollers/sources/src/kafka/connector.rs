@@ -20,6 +20,7 @@ use super::offsets::Offsets;
 use super::seek::seek;
 use super::{event, problem};
 use crate::clock::Clock;
+use crate::trust::advised;
 use crate::{
     Change, Connect, Descriptor, Envelope, Keeper, Ordering, Place, Places, Record, Redelivery,
     Settling, ShardName, Sought, Source, SourceError, Target, Unit,
@@ -70,6 +71,7 @@ impl KafkaConnector {
 
     async fn connect_now(&self, places: Places) -> Result<Arc<dyn Source>, SourceError> {
         let places = self.next_offsets(&places)?;
+        self.config.check_authorities()?;
         let connection = Arc::new(Connection::new(Arc::clone(&self.config)));
         let (changes, changed) = mpsc::unbounded_channel();
         let (told, probed) = oneshot::channel();
@@ -227,7 +229,7 @@ pub(super) fn probe(
         }
         if unwanted() || clock.now_ms() >= until_ms {
             let says = format!("the brokers at {} do not answer: {reason}", config.bootstrap);
-            return Err(SourceError::unreachable(says));
+            return Err(SourceError::unreachable(advised(says)));
         }
     }
 }

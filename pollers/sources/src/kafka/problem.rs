@@ -3,6 +3,7 @@
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 
 use super::config::Config;
+use crate::trust::advised;
 use crate::{Problem, SourceError};
 
 /// What `code` means, with the library's own `reason`. `None`: the library deals with it itself.
@@ -79,7 +80,8 @@ fn unreachable(config: &Config, code: Code, reason: &str) -> Option<String> {
     let Config { bootstrap, topic, group, .. } = config;
     match code {
         Code::AllBrokersDown => {
-            Some(format!("none of the brokers of {bootstrap} can be reached: {reason}"))
+            let says = format!("none of the brokers of {bootstrap} can be reached: {reason}");
+            Some(advised(says))
         }
         Code::FencedInstanceId | Code::UnreleasedInstanceId => Some(format!(
             "another poller took this one's place in the consumer group \"{group}\": it holds the mapping now"

@@ -1,9 +1,12 @@
 //! How a Kafka source proves who it is, checked, and what this build of the client library cannot do of it. It does no I/O.
 
+use std::borrow::Cow;
+
 use rdkafka::ClientConfig;
 use trine_proto::v1::KafkaSource;
 
 use super::config::wrong;
+use crate::trust::CaFile;
 use crate::{Binding, SourceError};
 
 /// A checked listener and its credentials.
@@ -11,7 +14,7 @@ use crate::{Binding, SourceError};
 pub(super) struct Security {
     protocol: Protocol,
     sasl: Option<Sasl>,
-    ca_file: String,
+    ca_file: CaFile,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,14 +60,20 @@ impl Security {
             let expected = "\"plaintext\", \"ssl\", \"sasl_plaintext\" or \"sasl_ssl\"";
             return Err(wrong(&format!("security_protocol is \"{given}\", expected {expected}")));
         };
-        if protocol.tls && !built_with("ssl") {
-            return Err(without_tls(&format!("security_protocol \"{given}\"")));
-        }
-        if !protocol.tls && !set.ca_file.is_empty() {
-            return Err(wrong(&format!("ca_file is set, but security_protocol is \"{given}\"")));
-        }
-        let sasl = Sasl::new(set, binding, protocol)?;
-        Ok(Self { protocol, sasl, ca_file: set.ca_file.clone() })
+        let library = Library::linked();
+        library.check(protocol.tls, &format!("security_protocol \"{given}\""))?;
+        let needs = "TLS: expected security_protocol \"ssl\" or \"sasl_ssl\"";
+        let ca_file = CaFile::new(&set.ca_file, protocol.tls, needs)?;
+        let sasl = Sasl::new(set, binding, protocol, library)?;
+        Ok(Self { protocol, sasl, ca_file })
+    }
+
+    /// What can be looked at before the library does: it would say less.
+    ///
+    /// # Errors
+    /// When `ca_file` holds no authorities.
+    pub(super) fn check(&self) -> Result<(), SourceError> {
+        self.ca_file.pem().map(drop)
     }
 
     /// As the library's settings.
@@ -76,8 +85,10 @@ impl Security {
                 .set("sasl.username", &sasl.username)
                 .set("sasl.password", &sasl.password);
         }
-        if !self.ca_file.is_empty() {
-            client.set("ssl.ca.location", &self.ca_file);
+        if self.protocol.tls {
+            // An OpenSSL that is part of the binary does not know where this system keeps its authorities: the library looks.
+            let named = self.ca_file.path().map(|path| path.to_string_lossy());
+            client.set("ssl.ca.location", named.unwrap_or(Cow::Borrowed("probe")));
         }
     }
 }
@@ -87,6 +98,7 @@ impl Sasl {
         set: &KafkaSource,
         binding: &Binding,
         protocol: Protocol,
+        library: Library,
     ) -> Result<Option<Self>, SourceError> {
         let given = set.sasl_mechanism.as_str();
         if !protocol.sasl {
@@ -103,9 +115,7 @@ impl Sasl {
             let expected = "\"PLAIN\", \"SCRAM-SHA-256\" or \"SCRAM-SHA-512\"";
             return Err(wrong(&format!("sasl_mechanism is \"{given}\", expected {expected}")));
         };
-        if mechanism != "PLAIN" && !built_with("sasl_scram") {
-            return Err(without_tls(&format!("sasl_mechanism \"{mechanism}\"")));
-        }
+        library.check(mechanism != "PLAIN", &format!("sasl_mechanism \"{mechanism}\""))?;
         let password = binding.secrets.get(&set.sasl_password_secret)?;
         let (Some(password), false) = (password, set.sasl_username.is_empty()) else {
             return Err(wrong(
@@ -116,24 +126,39 @@ impl Sasl {
     }
 }
 
-/// Whether the library that is linked has this feature. Asked of itself, so that another build of it needs no change here.
-fn built_with(feature: &str) -> bool {
-    let native = ClientConfig::new().create_native_config();
-    let features = native.and_then(|native| native.get("builtin.features")).unwrap_or_default();
-    features.split(',').any(|built| built.trim() == feature)
+/// What the client library that is linked can do.
+#[derive(Clone, Copy, Debug)]
+struct Library {
+    /// It has OpenSSL: TLS and SCRAM come with it, and neither without.
+    openssl: bool,
 }
 
-fn without_tls(what: &str) -> SourceError {
-    wrong(&format!(
-        "{what} needs TLS in the Kafka client library, which this build leaves out because it would bring OpenSSL: use a \
-         \"plaintext\" or \"sasl_plaintext\" (PLAIN) listener, or put a TLS proxy between"
-    ))
+impl Library {
+    /// Asked of itself, so that another build of it needs no change here.
+    fn linked() -> Self {
+        let native = ClientConfig::new().create_native_config();
+        let features = native.and_then(|native| native.get("builtin.features")).unwrap_or_default();
+        let has = |feature| features.split(',').any(|built| built.trim() == feature);
+        Self { openssl: has("ssl") && has("sasl_scram") }
+    }
+
+    /// # Errors
+    /// When `what` is wanted and needs what this build leaves out.
+    fn check(self, wanted: bool, what: &str) -> Result<(), SourceError> {
+        if !wanted || self.openssl {
+            return Ok(());
+        }
+        Err(wrong(&format!(
+            "{what} needs OpenSSL in the Kafka client library, which this build of Trine leaves out: build it with the feature \
+             kafka-tls, as releases are, or use a \"plaintext\" or \"sasl_plaintext\" (PLAIN) listener"
+        )))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::config::Config;
-    use super::super::config::tests::{binding, refused, set};
+    use super::super::config::tests::{binding, set};
     use super::*;
 
     #[test]
@@ -151,17 +176,30 @@ mod tests {
     }
 
     #[test]
-    fn what_this_build_of_the_library_cannot_do_is_refused_by_name() {
-        if built_with("ssl") {
-            return;
+    fn what_a_build_without_openssl_cannot_do_is_refused_by_name() {
+        let without = Library { openssl: false };
+        let error = without.check(true, "security_protocol \"ssl\"").unwrap_err();
+        assert!(error.to_string().contains("\"ssl\" needs OpenSSL"), "{error}");
+        assert!(error.to_string().contains("kafka-tls"), "{error}");
+        without.check(false, "security_protocol \"plaintext\"").unwrap();
+        Library { openssl: true }.check(true, "security_protocol \"ssl\"").unwrap();
+        // This build is what its features say.
+        assert_eq!(Library::linked().openssl, cfg!(feature = "kafka-tls"));
+    }
+
+    #[test]
+    #[cfg(feature = "kafka-tls")]
+    fn the_authorities_are_those_of_the_file_or_of_the_system() {
+        for (ca_file, expected) in [("", "probe"), ("/etc/ca.pem", "/etc/ca.pem")] {
+            let set = KafkaSource {
+                security_protocol: "ssl".to_owned(),
+                ca_file: ca_file.to_owned(),
+                ..set()
+            };
+            let config = Config::new(&set, &binding()).unwrap();
+            assert_eq!(config.member(1).get("ssl.ca.location"), Some(expected));
         }
-        let error = refused(|set| set.security_protocol = "ssl".to_owned());
-        assert!(error.to_string().contains("\"ssl\" needs TLS"), "{error}");
-        let error = refused(|set| {
-            set.security_protocol = "sasl_plaintext".to_owned();
-            set.sasl_mechanism = "SCRAM-SHA-512".to_owned();
-        });
-        assert!(error.to_string().contains("\"SCRAM-SHA-512\" needs TLS"), "{error}");
-        assert!(built_with("sasl_plain") && built_with("zstd") && built_with("lz4"));
+        let config = Config::new(&set(), &binding()).unwrap();
+        assert_eq!(config.member(1).get("ssl.ca.location"), None);
     }
 }

@@ -3,6 +3,7 @@
 use async_nats::ServerAddr;
 use trine_proto::v1::NatsSource;
 
+use crate::trust::CaFile;
 use crate::{Binding, SourceError, Start};
 
 /// Longest name of a stream or consumer, in bytes: servers take no longer ones.
@@ -12,6 +13,7 @@ const NAME_BYTES_MAX: usize = 255;
 #[derive(Clone)]
 pub(crate) struct NatsConfig {
     pub(crate) servers: Vec<ServerAddr>,
+    pub(crate) ca_file: CaFile,
     pub(crate) stream: String,
     /// The durable consumer, and whether the user named it.
     pub(crate) durable: String,
@@ -47,6 +49,8 @@ impl NatsConfig {
         }
         Ok(Self {
             servers,
+            // A server may want TLS whatever the scheme says.
+            ca_file: CaFile::new(&config.ca_file, true, "TLS")?,
             stream: name("stream", &config.stream)?,
             durable: name("durable", &durable)?,
             named_by_user,

@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
 use super::config::NatsConfig;
+use crate::trust::advised;
 use crate::{Problem, SourceError};
 
 /// Oldest server that can do what is needed, and what it could not do before.
@@ -69,6 +70,9 @@ impl Link {
             });
         if let Some((username, password)) = &config.credentials {
             options = options.user_and_password(username.clone(), password.clone());
+        }
+        if let (Some(path), Some(_)) = (config.ca_file.path(), config.ca_file.pem()?) {
+            options = options.add_root_certificates(path.to_owned());
         }
         let connecting = options.connect(config.servers.clone());
         let client = connecting.await.map_err(|error| unconnected(config, &error))?;
@@ -187,7 +191,8 @@ fn unconnected(config: &NatsConfig, error: &async_nats::ConnectError) -> SourceE
             SourceError::configuration(format!("no server can be made of {servers}: {error}"))
         }
         _ => {
-            SourceError::unreachable(format!("no NATS server at {servers} can be reached: {error}"))
+            let says = format!("no NATS server at {servers} can be reached: {error}");
+            SourceError::unreachable(advised(says))
         }
     }
 }

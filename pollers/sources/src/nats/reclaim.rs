@@ -10,7 +10,7 @@ use std::time::Duration;
 use async_nats::jetstream::consumer::Info;
 use async_nats::{Subject, Subscriber};
 use futures_util::StreamExt as _;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
 
 use super::consumer::Consumer;
 use super::delivery::{Delivery, ack_subject};
@@ -72,13 +72,18 @@ impl Link {
     /// The consumer as it is once nobody asks it for messages: what is redelivered while the request of somebody who is gone is open
     /// would go to them. Gives up on requests that do not end, which are of a living reader that should not be there.
     async fn unasked(&self, info: &Info) -> Result<Info, SourceError> {
-        let begun = Instant::now();
-        let mut info = info.clone();
-        while info.num_waiting > 0 && begun.elapsed() < REQUESTS_END_WAIT {
-            sleep(LOOK_EVERY).await;
-            info = self.info_again(&info).await?;
+        let ended = timeout(REQUESTS_END_WAIT, async {
+            let mut info = info.clone();
+            while info.num_waiting > 0 {
+                sleep(LOOK_EVERY).await;
+                info = self.info_again(&info).await?;
+            }
+            Ok(info)
+        });
+        match ended.await {
+            Ok(info) => info,
+            Err(_) => self.info_again(info).await,
         }
-        Ok(info)
     }
 
     async fn info_again(&self, info: &Info) -> Result<Info, SourceError> {

@@ -6,6 +6,7 @@ use lapin::types::ShortString;
 use trine_proto::v1::RabbitMqSource;
 
 use crate::address::Address;
+use crate::trust::CaFile;
 use crate::{Binding, Secrets, ShardName, SourceError};
 
 /// Longest name that AMQP can carry, in bytes.
@@ -21,6 +22,7 @@ const USER_DEFAULT: &str = "guest";
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
     pub(crate) address: Address,
+    pub(crate) ca_file: CaFile,
     pub(crate) virtual_host: String,
     pub(crate) queue: ShortString,
     pub(crate) shard: ShardName,
@@ -38,6 +40,8 @@ impl Config {
         let schemes = [("amqp", 5672), ("amqps", 5671)];
         let address =
             Address::parse(&given.url, &schemes, "amqp://host:5672 or amqps://host:5671")?;
+        let tls = address.scheme == "amqps";
+        let ca_file = CaFile::new(&given.ca_file, tls, "TLS: expected a url of amqps://")?;
         let virtual_host = or_else(&given.virtual_host, VIRTUAL_HOST_DEFAULT);
         short("virtual_host", &virtual_host)?;
         if given.queue.is_empty() {
@@ -52,6 +56,7 @@ impl Config {
         }
         Ok(Self {
             address,
+            ca_file,
             virtual_host,
             queue: short("queue", &given.queue)?,
             shard: ShardName::new(&given.queue),
@@ -123,6 +128,7 @@ mod tests {
             (config(|c| c.virtual_host = "v".repeat(256)), "virtual_host has 256 bytes"),
             (config(|c| c.url = "stomp://a:1".to_owned()), "scheme is not known"),
             (config(|c| c.password_secret = "p".to_owned()), "username is empty"),
+            (config(|c| c.ca_file = "ca.pem".to_owned()), "expected a url of amqps://"),
         ] {
             let says = config.unwrap_err().to_string();
             assert!(says.contains(why), "{says}");

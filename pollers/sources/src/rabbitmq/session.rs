@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures_util::{Stream, StreamExt};
 use lapin::options::QueueDeclareOptions;
-use lapin::tcp::{AMQPUriTcpExt, AsyncTcpStream, TLSConfig};
+use lapin::tcp::{AMQPUriTcpExt, AsyncTcpStream, OwnedTLSConfig};
 use lapin::types::FieldTable;
 use lapin::uri::{AMQPAuthority, AMQPQueryString, AMQPScheme, AMQPUri, AMQPUserInfo};
 use lapin::{Channel, Connection, ConnectionProperties, Error, Event, runtime};
@@ -44,10 +44,11 @@ pub(crate) struct Session {
 impl Session {
     pub(crate) async fn open(config: Arc<Config>) -> Result<(Self, Events), SourceError> {
         let uri = uri(&config)?;
+        let trust = OwnedTLSConfig { identity: None, cert_chain: config.ca_file.pem()? };
         let cut = Cut::default();
         // Unless it is defused below: lapin waits for a silent server in a thread, for as long as the socket is open.
         let uncut = CutOnDrop(Some(cut.clone()));
-        let opened = timeout(OPEN_MAX, open(uri, &config, &cut)).await;
+        let opened = timeout(OPEN_MAX, open(uri, trust, &config, &cut)).await;
         let silent = || unreachable(&config, "does not answer: no open channel within 20 seconds");
         let (connection, channel) = opened
             .map_err(|_| silent())?
@@ -95,7 +96,12 @@ impl Drop for Session {
     }
 }
 
-async fn open(uri: AMQPUri, config: &Config, cut: &Cut) -> Result<(Connection, Channel), Error> {
+async fn open(
+    uri: AMQPUri,
+    trust: OwnedTLSConfig,
+    config: &Config,
+    cut: &Cut,
+) -> Result<(Connection, Channel), Error> {
     let name = format!("trine mapping {}", config.mapping_id);
     let properties = ConnectionProperties::default().with_connection_name(name.into());
     let cut = cut.clone();
@@ -103,7 +109,7 @@ async fn open(uri: AMQPUri, config: &Config, cut: &Cut) -> Result<(Connection, C
         uri,
         runtime::default_runtime()?,
         async move |uri, runtime| {
-            let stream = uri.connect_with_config_async(TLSConfig::default(), &runtime);
+            let stream = uri.connect_with_config_async(trust.as_ref(), &runtime);
             let stream = timeout(OPEN_MAX, stream).await.map_err(std::io::Error::from)??;
             match &stream {
                 AsyncTcpStream::Plain(plain) => cut.hold(plain.get_ref())?,

@@ -3,6 +3,7 @@
 use lapin::{Error, ErrorKind};
 
 use super::config::Config;
+use crate::trust::advised;
 use crate::{Problem, SourceError};
 
 /// Reply codes of AMQP 0-9-1.
@@ -31,7 +32,9 @@ pub(crate) fn told(config: &Config, doing: Doing, error: &Error) -> SourceError 
         ErrorKind::MissingHeartbeatError => {
             unreachable(config, "was silent for two heartbeats; the connection is taken for dead")
         }
-        ErrorKind::IOError(error) => unreachable(config, &format!("cannot be reached: {error}")),
+        ErrorKind::IOError(error) => {
+            unreachable(config, &advised(format!("cannot be reached: {error}")))
+        }
         ErrorKind::InvalidChannelState(..) | ErrorKind::InvalidConnectionState(_) => {
             unreachable(config, "has no open channel for us any more")
         }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _};
 use trine_proto::v1::RedisSource;
 
+use crate::trust::CaFile;
 use crate::{Binding, SourceError, Start};
 
 /// Longest key of a stream and name of a group, in bytes.
@@ -14,6 +15,7 @@ const NAME_BYTES_MAX: usize = 512;
 #[derive(Clone)]
 pub(crate) struct RedisConfig {
     pub(crate) server: ConnectionInfo,
+    pub(crate) ca_file: CaFile,
     /// Without what is secret.
     pub(crate) shown: String,
     pub(crate) stream: String,
@@ -39,6 +41,8 @@ impl RedisConfig {
             }
             other => other.to_string(),
         };
+        let tls = matches!(server.addr(), ConnectionAddr::TcpTls { .. });
+        let ca_file = CaFile::new(&config.ca_file, tls, "TLS: expected a url of rediss://")?;
         let mut login = server.redis_settings().clone();
         if !config.username.is_empty() {
             login = login.set_username(&config.username);
@@ -59,6 +63,7 @@ impl RedisConfig {
         };
         Ok(Self {
             server,
+            ca_file,
             shown,
             stream: name("stream", &config.stream)?,
             group: name("group", &group)?,
@@ -153,6 +158,7 @@ mod tests {
             (check(|s| s.stream.clear()), "stream has 0 bytes"),
             (check(|s| s.group = "g".repeat(513)), "group has 513 bytes, expected 1 to 512"),
             (check(|s| s.username = "u".to_owned()), "without password_secret"),
+            (check(|s| s.ca_file = "ca.pem".to_owned()), "expected a url of rediss://"),
         ] {
             let error = error.unwrap_err();
             assert_eq!(error.problem, Problem::Configuration);

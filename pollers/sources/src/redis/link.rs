@@ -4,10 +4,14 @@
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, Cmd, ErrorKind, Pipeline, RedisError, Value, cmd};
+use redis::{
+    AsyncConnectionConfig, Client, Cmd, ErrorKind, Pipeline, RedisError, TlsCertificates, Value,
+    cmd,
+};
 use tokio::time::timeout;
 
 use super::config::RedisConfig;
+use crate::trust::advised;
 use crate::{Problem, SourceError};
 
 const CONNECT_WAIT: Duration = Duration::from_secs(5);
@@ -26,8 +30,15 @@ pub(crate) struct Link {
 impl Link {
     pub(crate) async fn open(config: &RedisConfig) -> Result<Self, SourceError> {
         let about = format!("Redis at {}", config.shown);
-        let client =
-            Client::open(config.server.clone()).map_err(|error| trouble(&about, &error))?;
+        let server = config.server.clone();
+        let client = match config.ca_file.pem()? {
+            None => Client::open(server),
+            Some(pem) => Client::build_with_tls(
+                server,
+                TlsCertificates { client_tls: None, root_cert: Some(pem.into_bytes()) },
+            ),
+        };
+        let client = client.map_err(|error| trouble(&about, &error))?;
         // The waits are counted here: the longest answer is one that the server was told to wait for.
         let options = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(CONNECT_WAIT))
@@ -103,7 +114,7 @@ pub(crate) fn trouble(about: &str, error: &RedisError) -> SourceError {
             "{says}; name a server that is no replica and has the key itself"
         ));
     }
-    SourceError::unreachable(says)
+    SourceError::unreachable(advised(says))
 }
 
 /// An answer that is not what the command should have brought.

@@ -19,3 +19,5 @@ mod proxy;
 #[cfg(feature = "redis")]
 mod redis;
 mod skip;
+#[cfg(any(feature = "nats", feature = "redis", feature = "rabbitmq", feature = "activemq"))]
+mod tls;

@@ -25,6 +25,7 @@ use trine_proto::v1::NatsSource;
 use self::server::Server;
 use crate::by_hand::{Hand, PROMPT, WANT, binding, bodies, event, until};
 use crate::proxy::{Mode, Proxy};
+use crate::tls::Certificate;
 
 const STREAM: &str = "ORDERS";
 
@@ -219,6 +220,45 @@ async fn credentials_rights_and_jetstream_are_told_apart() {
     assert!(bare.to_string().contains("JetStream"), "{bare}");
     let all = error("all", "right").await;
     assert!(all.to_string().contains("there is no stream"), "{all}");
+}
+
+/// NATS says in the clear that it wants TLS, whatever the scheme is.
+#[tokio::test]
+async fn tls_is_spoken_with_who_can_be_trusted() {
+    let certificate = Certificate::new();
+    let (file, key) = (certificate.ca_file(), certificate.key_file());
+    let more = format!("tls {{ cert_file: \"{file}\", key_file: \"{}\" }}\n", key.display());
+    let Some(server) = Server::of("TRINE_NATS_SERVER", &more).await else { return };
+    let client = async_nats::ConnectOptions::new().add_root_certificates(certificate.file());
+    let client = client.connect(server.url()).await.expect("a client");
+    let context = jetstream::new(client);
+    let stream = Config {
+        name: STREAM.to_owned(),
+        subjects: vec!["orders.>".to_owned()],
+        ..Config::default()
+    };
+    context.create_stream(stream).await.expect("a stream");
+    context.publish("orders.a", "1".into()).await.expect("sent").await.expect("stored");
+    for scheme in ["nats", "tls"] {
+        let source = NatsSource {
+            urls: vec![format!("{scheme}://{}", server.address)],
+            stream: STREAM.to_owned(),
+            durable: scheme.to_owned(),
+            ca_file: certificate.ca_file(),
+            ..NatsSource::default()
+        };
+        let hand = Hand::open(&connector(&source, Start::TrimHorizon)).await;
+        let records = hand.receive(1).await;
+        hand.settle(&records, Verdict::Done).await;
+
+        let unknown = NatsSource { ca_file: String::new(), ..source.clone() };
+        let error = refused(&connector(&unknown, Start::TrimHorizon)).await;
+        assert_eq!(error.problem, Problem::Unreachable, "{error}");
+        assert!(error.to_string().contains("name it in ca_file"), "{error}");
+        let gone = NatsSource { ca_file: "/nowhere".to_owned(), ..source };
+        let error = refused(&connector(&gone, Start::TrimHorizon)).await;
+        assert_eq!(error.problem, Problem::Configuration, "{error}");
+    }
 }
 
 #[tokio::test]

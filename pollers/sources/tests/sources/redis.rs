@@ -21,6 +21,7 @@ use self::server::Server;
 use crate::by_hand::{Hand, PROMPT, WANT, binding, event, until};
 use crate::proxy::{Mode, Proxy};
 use crate::skip;
+use crate::tls::Certificate;
 
 const SHORT: Duration = Duration::from_secs(2);
 
@@ -260,6 +261,35 @@ async fn nobody_at_the_address_and_no_tls_there_are_told() {
         assert_eq!(error.problem, Problem::Unreachable, "{error}");
         assert!(error.to_string().contains("Redis at 127.0.0.1:"), "{error}");
     }
+}
+
+#[tokio::test]
+async fn tls_is_spoken_with_who_can_be_trusted() {
+    let Some(world) = World::new().await else { return };
+    let certificate = Certificate::new();
+    let front = certificate.in_front_of(&world.address.to_string()).await;
+    let source = RedisSource {
+        url: format!("rediss://{front}"),
+        ca_file: certificate.ca_file(),
+        ..world.source.clone()
+    };
+    let of = |source: &RedisSource| {
+        let made = trine_pollers::redis::connector(source, &binding("m", Start::TrimHorizon));
+        made.expect("a good configuration")
+    };
+    world.add_numbers(0..3).await;
+    let hand = Hand::open(&of(&source)).await;
+    let records = hand.receive(3).await;
+    assert_eq!(numbers(&records), [0, 1, 2]);
+    hand.settle(&records, Verdict::Done).await;
+    assert_eq!(world.pending("trine-m").await, 0);
+
+    let unknown = refused(&of(&RedisSource { ca_file: String::new(), ..source.clone() })).await;
+    assert_eq!(unknown.problem, Problem::Unreachable, "{unknown}");
+    assert!(unknown.to_string().contains("name it in ca_file"), "{unknown}");
+    let gone = refused(&of(&RedisSource { ca_file: "/nowhere".to_owned(), ..source })).await;
+    assert_eq!(gone.problem, Problem::Configuration, "{gone}");
+    assert!(gone.to_string().contains("ca_file /nowhere cannot be read"), "{gone}");
 }
 
 #[tokio::test]

@@ -31,7 +31,8 @@ const NO_ACTIVEMQ_NAME: [char; 4] = ['?', ',', '*', '>'];
 const NO_NATS_NAME: [char; 6] = ['.', '*', '>', '/', '\\', ' '];
 
 const AMQP: Form = Form { schemes: &["amqp", "amqps"], path: Path::None, like: "amqp://host:5672" };
-const STOMP: Form = Form { schemes: &["stomp"], path: Path::None, like: "stomp://host:61613" };
+const STOMP: Form =
+    Form { schemes: &["stomp", "stomp+ssl"], path: Path::None, like: "stomp://host:61613" };
 const NATS: Form = Form { schemes: &["nats", "tls"], path: Path::None, like: "nats://host:4222" };
 const REDIS: Form =
     Form { schemes: &["redis", "rediss"], path: Path::Number, like: "redis://host:6379/0" };
@@ -67,12 +68,14 @@ pub(crate) fn check(config: &SourceConfig) -> Result<(), Refusal> {
                 name("rabbitmq.virtual_host", &rabbit.virtual_host, AMQP_NAME_BYTES_MAX, &[])?;
             }
             short("rabbitmq.event_source_arn", &rabbit.event_source_arn)?;
+            trusted("rabbitmq", &rabbit.ca_file, &rabbit.url, "amqps://")?;
             pair("rabbitmq", &rabbit.username, &rabbit.password_secret)
         }
         Source::Activemq(active) => {
             url("activemq.url", &active.url, STOMP)?;
             name("activemq.queue", &active.queue, ACTIVEMQ_NAME_BYTES_MAX, &NO_ACTIVEMQ_NAME)?;
             short("activemq.event_source_arn", &active.event_source_arn)?;
+            trusted("activemq", &active.ca_file, &active.url, "stomp+ssl://")?;
             pair("activemq", &active.username, &active.password_secret)
         }
         Source::Nats(nats) => check_nats(nats),
@@ -83,6 +86,7 @@ pub(crate) fn check(config: &SourceConfig) -> Result<(), Refusal> {
             if !redis.group.is_empty() {
                 name("redis.group", &redis.group, REDIS_NAME_BYTES_MAX, &[])?;
             }
+            trusted("redis", &redis.ca_file, &redis.url, "rediss://")?;
             if !redis.username.is_empty() && redis.password_secret.is_empty() {
                 return Err(invalid(
                     "redis.password_secret goes with redis.username; give both, or the secret alone for the default user.",
@@ -223,6 +227,8 @@ fn check_nats(nats: &NatsSource) -> Result<(), Refusal> {
     if !nats.durable.is_empty() {
         name("nats.durable", &nats.durable, NATS_NAME_BYTES_MAX, &NO_NATS_NAME)?;
     }
+    // A server may want TLS whatever the scheme says.
+    short("nats.ca_file", &nats.ca_file)?;
     pair("nats", &nats.username, &nats.password_secret)
 }
 
@@ -238,6 +244,14 @@ fn listed(field: &str, what: &str, list: &[String]) -> Result<(), Refusal> {
         return Err(invalid(format!("{field} must name 1 to {LIST_MAX} {what}.")));
     }
     Ok(())
+}
+
+/// Authorities are of no use without TLS.
+fn trusted(source: &str, ca_file: &str, url: &str, scheme: &str) -> Result<(), Refusal> {
+    if !ca_file.is_empty() && !url.starts_with(scheme) {
+        return Err(invalid(format!("{source}.ca_file goes with a {source}.url of {scheme}.")));
+    }
+    short(&format!("{source}.ca_file"), ca_file)
 }
 
 /// A secret is of no use without its user.
@@ -383,6 +397,14 @@ mod tests {
             (
                 refused(Source::Redis(RedisSource { group: "\u{1f980}".repeat(200), ..redis() })),
                 "redis.group",
+            ),
+            (
+                refused(Source::Redis(RedisSource { ca_file: "c".to_owned(), ..redis() })),
+                "redis.ca_file",
+            ),
+            (
+                refused(Source::Nats(NatsSource { ca_file: "c".repeat(5_000), ..nats() })),
+                "nats.ca_file",
             ),
             (refused(Source::Activemq(active)), "activemq.queue"),
             (consumer, "kinesis.stream_arn"),

@@ -23,16 +23,16 @@ pub(super) struct SourceArguments {
     /// The stream of a DynamoDB table.
     #[arg(long, group = "kind", value_name = "ARN")]
     dynamodb_streams: Option<String>,
-    /// A RabbitMQ queue, amqp://HOST:PORT; needs --queue.
+    /// A RabbitMQ queue, amqp:// or amqps://HOST:PORT; needs --queue.
     #[arg(long, group = "kind", value_name = "URL")]
     rabbitmq: Option<String>,
-    /// An ActiveMQ queue, stomp://HOST:PORT; needs --queue.
+    /// An ActiveMQ queue, stomp:// or stomp+ssl://HOST:PORT; needs --queue.
     #[arg(long, group = "kind", value_name = "URL")]
     activemq: Option<String>,
-    /// A JetStream stream: servers nats://HOST:PORT, with commas between; needs --stream.
+    /// A JetStream stream: servers nats:// or tls://HOST:PORT, with commas between; needs --stream.
     #[arg(long, group = "kind", value_name = "URL", value_delimiter = ',')]
     nats: Vec<String>,
-    /// A Redis stream, redis://HOST:PORT/DB; needs --stream.
+    /// A Redis stream, redis:// or rediss://HOST:PORT/DB; needs --stream.
     #[arg(long, group = "kind", value_name = "URL")]
     redis: Option<String>,
     /// The lines of a file on the poller's machine.
@@ -81,7 +81,8 @@ pub(super) struct SourceArguments {
     /// PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512, for --kafka [default: none].
     #[arg(long, value_name = "MECHANISM")]
     sasl_mechanism: Option<String>,
-    /// PEM file on the poller's machine, for --kafka [default: the system's].
+    /// Certificate authorities that TLS trusts, of --kafka, --rabbitmq, --activemq, --nats or --redis: a PEM file on the poller's machine
+    /// [default: the system's].
     #[arg(long, value_name = "PATH")]
     ca_file: Option<String>,
     /// User to log in as.
@@ -99,72 +100,89 @@ impl SourceArguments {
         let need = |value: Option<String>, option: &str, kind: &str| {
             value.ok_or_else(|| Failure::Usage(format!("--{kind} needs --{option}")))
         };
-        let access = || {
-            let region = self.region.clone().unwrap_or_default();
-            let endpoint_url = self.endpoint_url.clone().unwrap_or_default();
-            Some(v1::AwsAccess { region, endpoint_url })
-        };
         let username = self.username.clone().unwrap_or_default();
         let password_secret = self.password_secret.clone().unwrap_or_default();
         let event_source_arn = self.event_source_arn.clone().unwrap_or_default();
         let group = self.group.clone().unwrap_or_default();
+        let ca_file = self.ca_file.as_deref().map_or(Ok(String::new()), absolute)?;
         let source = if !self.kafka.is_empty() {
-            Source::Kafka(v1::KafkaSource {
-                bootstrap_servers: self.kafka.clone(),
-                topic: need(self.topic.clone(), "topic", "kafka")?,
-                consumer_group_id: group,
-                event_source_arn,
-                security_protocol: self.security_protocol.clone().unwrap_or_default(),
-                sasl_mechanism: self.sasl_mechanism.clone().unwrap_or_default(),
-                sasl_username: username,
-                sasl_password_secret: password_secret,
-                ca_file: self.ca_file.clone().unwrap_or_default(),
-            })
+            let topic = need(self.topic.clone(), "topic", "kafka")?;
+            let own = v1::KafkaSource { topic, ca_file, ..self.kafka_security() };
+            Source::Kafka(v1::KafkaSource { consumer_group_id: group, event_source_arn, ..own })
         } else if let Some(queue_arn) = self.sqs.clone() {
             let queue_url = self.queue_url.clone().unwrap_or_default();
-            Source::Sqs(v1::SqsSource { queue_arn, access: access(), queue_url })
+            Source::Sqs(v1::SqsSource { queue_arn, access: self.access(), queue_url })
         } else if let Some(stream_arn) = self.kinesis.clone() {
-            Source::Kinesis(v1::KinesisSource { stream_arn, access: access() })
+            Source::Kinesis(v1::KinesisSource { stream_arn, access: self.access() })
         } else if let Some(stream_arn) = self.dynamodb_streams.clone() {
-            Source::DynamodbStreams(v1::DynamoDbStreamsSource { stream_arn, access: access() })
+            Source::DynamodbStreams(v1::DynamoDbStreamsSource { stream_arn, access: self.access() })
         } else if let Some(url) = self.rabbitmq.clone() {
             Source::Rabbitmq(v1::RabbitMqSource {
                 url,
                 queue: need(self.queue.clone(), "queue", "rabbitmq")?,
-                virtual_host: self.virtual_host.clone().unwrap_or_default(),
+                virtual_host: self.virtual_host.unwrap_or_default(),
                 username,
                 password_secret,
                 event_source_arn,
+                ca_file,
             })
         } else if let Some(url) = self.activemq.clone() {
-            let queue = need(self.queue.clone(), "queue", "activemq")?;
+            let queue = need(self.queue, "queue", "activemq")?;
             Source::Activemq(v1::ActiveMqSource {
                 url,
                 queue,
                 username,
                 password_secret,
                 event_source_arn,
+                ca_file,
             })
         } else if !self.nats.is_empty() {
             Source::Nats(v1::NatsSource {
                 urls: self.nats.clone(),
                 stream: need(self.stream.clone(), "stream", "nats")?,
-                filter_subjects: self.subject.clone(),
+                filter_subjects: self.subject,
                 durable: group,
                 username,
                 password_secret,
+                ca_file,
             })
         } else if let Some(url) = self.redis.clone() {
-            let stream = need(self.stream.clone(), "stream", "redis")?;
-            Source::Redis(v1::RedisSource { url, stream, group, username, password_secret })
+            let stream = need(self.stream, "stream", "redis")?;
+            Source::Redis(v1::RedisSource {
+                url,
+                stream,
+                group,
+                username,
+                password_secret,
+                ca_file,
+            })
         } else if let Some(path) = &self.file {
             Source::File(v1::FileSource { path: absolute(path)? })
         } else {
             let kind = need(self.custom.clone(), "kafka", "create")?;
-            let configuration = need(self.configuration.clone(), "configuration", "custom")?;
+            let configuration = need(self.configuration, "configuration", "custom")?;
             Source::Custom(v1::CustomSource { kind, configuration })
         };
         Ok(v1::SourceConfig { source: Some(source) })
+    }
+
+    /// How an AWS source is reached.
+    fn access(&self) -> Option<v1::AwsAccess> {
+        let region = self.region.clone().unwrap_or_default();
+        let endpoint_url = self.endpoint_url.clone().unwrap_or_default();
+        Some(v1::AwsAccess { region, endpoint_url })
+    }
+
+    /// The brokers of --kafka, and how they are spoken to.
+    fn kafka_security(&self) -> v1::KafkaSource {
+        v1::KafkaSource {
+            bootstrap_servers: self.kafka.clone(),
+            security_protocol: self.security_protocol.clone().unwrap_or_default(),
+            sasl_mechanism: self.sasl_mechanism.clone().unwrap_or_default(),
+            sasl_username: self.username.clone().unwrap_or_default(),
+            sasl_password_secret: self.password_secret.clone().unwrap_or_default(),
+            ..v1::KafkaSource::default()
+        }
     }
 
     /// An option that does not belong to the kind would be lost without a word.
@@ -178,7 +196,6 @@ impl SourceArguments {
             (self.topic.is_some(), kafka, "topic", "--kafka"),
             (self.security_protocol.is_some(), kafka, "security-protocol", "--kafka"),
             (self.sasl_mechanism.is_some(), kafka, "sasl-mechanism", "--kafka"),
-            (self.ca_file.is_some(), kafka, "ca-file", "--kafka"),
             (self.configuration.is_some(), custom, "configuration", "--custom"),
             (self.virtual_host.is_some(), self.rabbitmq.is_some(), "virtual-host", "--rabbitmq"),
             (self.queue_url.is_some(), sqs, "queue-url", "--sqs"),
@@ -193,6 +210,12 @@ impl SourceArguments {
                 kafka || mq,
                 "event-source-arn",
                 "--kafka, --rabbitmq or --activemq",
+            ),
+            (
+                self.ca_file.is_some(),
+                kafka || mq || nats || redis,
+                "ca-file",
+                "--kafka, --rabbitmq, --activemq, --nats or --redis",
             ),
             (
                 self.username.is_some() || self.password_secret.is_some(),

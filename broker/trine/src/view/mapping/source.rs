@@ -73,6 +73,7 @@ fn server_json(source: Source) -> (&'static str, Value) {
                 ("username", json!(rabbit.username)),
                 ("password_secret", json!(rabbit.password_secret)),
                 ("event_source_arn", json!(rabbit.event_source_arn)),
+                ("ca_file", json!(rabbit.ca_file)),
             ]),
         ),
         Source::Activemq(active) => (
@@ -83,6 +84,7 @@ fn server_json(source: Source) -> (&'static str, Value) {
                 ("username", json!(active.username)),
                 ("password_secret", json!(active.password_secret)),
                 ("event_source_arn", json!(active.event_source_arn)),
+                ("ca_file", json!(active.ca_file)),
             ]),
         ),
         Source::Nats(nats) => (
@@ -94,6 +96,7 @@ fn server_json(source: Source) -> (&'static str, Value) {
                 ("durable", json!(nats.durable)),
                 ("username", json!(nats.username)),
                 ("password_secret", json!(nats.password_secret)),
+                ("ca_file", json!(nats.ca_file)),
             ]),
         ),
         Source::Redis(redis) => (
@@ -104,6 +107,7 @@ fn server_json(source: Source) -> (&'static str, Value) {
                 ("group", json!(redis.group)),
                 ("username", json!(redis.username)),
                 ("password_secret", json!(redis.password_secret)),
+                ("ca_file", json!(redis.ca_file)),
             ]),
         ),
         _ => ("unknown", Value::Null),

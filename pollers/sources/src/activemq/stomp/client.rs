@@ -7,14 +7,13 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::decoder::Decoder;
 use super::frame::{Frame, FrameWriter};
+use super::socket::{self, Reading, Tls, Writing};
 
 /// How often each side says that it is there.
 const HEARTBEAT: Duration = Duration::from_secs(5);
@@ -65,15 +64,16 @@ struct Receipts {
 }
 
 impl Client {
-    /// Connects and logs in. `headers` are those of the first frame beside the protocol's own; `on_message` gets each MESSAGE, in
+    /// Connects, with TLS if it is given, and logs in. `headers` are those of the first frame beside the protocol's own; `on_message` gets each MESSAGE, in
     /// order and after the one before, and must not wait.
     pub(crate) async fn connect(
-        (host, port): (&str, u16),
+        address: (&str, u16),
+        tls: Option<&Tls>,
         headers: &[(&str, &str)],
         body_bytes_max: u64,
         on_message: impl FnMut(Frame) + Send + 'static,
     ) -> Result<Self, Trouble> {
-        let opened = timeout(OPEN_MAX, open((host, port), headers, body_bytes_max)).await;
+        let opened = timeout(OPEN_MAX, open(address, tls, headers, body_bytes_max)).await;
         let opened =
             opened.map_err(|_| Trouble::Broken("does not answer within 20 seconds".to_owned()))?;
         let Opened { incoming, outgoing, beats } = opened?;
@@ -152,20 +152,17 @@ impl Shared {
 
 struct Opened {
     incoming: Incoming,
-    outgoing: OwnedWriteHalf,
+    outgoing: Writing,
     beats: Beats,
 }
 
 async fn open(
     address: (&str, u16),
+    tls: Option<&Tls>,
     headers: &[(&str, &str)],
     body_bytes_max: u64,
 ) -> Result<Opened, Trouble> {
-    let socket = TcpStream::connect(address).await;
-    let socket = socket.map_err(|error| Trouble::Broken(format!("cannot be reached: {error}")))?;
-    // Acks are small and waited for.
-    let _ = socket.set_nodelay(true);
-    let (reading, mut outgoing) = socket.into_split();
+    let (reading, mut outgoing) = socket::open(address, tls).await?;
     let decoder = Decoder::new(body_bytes_max);
     let mut incoming = Incoming { reading, decoder, buffer: BytesMut::new() };
     let mut connect = FrameWriter::default();
@@ -173,7 +170,7 @@ async fn open(
     let heart_beat = format!("{beat_ms},{beat_ms}");
     let own = [("accept-version", "1.2"), ("host", address.0), ("heart-beat", &heart_beat)];
     connect.frame("CONNECT", &[&own, headers].concat());
-    outgoing.write_all(&connect.bytes()).await.map_err(|error| broken(&error))?;
+    say(&mut outgoing, &connect.bytes()).await.map_err(|error| broken(&error))?;
     let answer = incoming.next().await?;
     match (answer.command.as_str(), answer.header("version")) {
         ("CONNECTED", Some("1.2")) => {}
@@ -209,7 +206,7 @@ impl Beats {
 
 /// The socket's reading half, in frames.
 struct Incoming {
-    reading: OwnedReadHalf,
+    reading: Reading,
     decoder: Decoder,
     buffer: BytesMut,
 }
@@ -283,7 +280,7 @@ async fn read(
 }
 
 async fn write(
-    mut outgoing: OwnedWriteHalf,
+    mut outgoing: Writing,
     mut writes: mpsc::Receiver<Vec<u8>>,
     beat: Option<Duration>,
     shared: Arc<Shared>,
@@ -306,7 +303,7 @@ async fn write(
             _ = ended.wait_for(Option::is_some) => return,
         };
         let written = tokio::select! {
-            written = outgoing.write_all(&bytes) => written,
+            written = say(&mut outgoing, &bytes) => written,
             _ = ended.wait_for(Option::is_some) => return,
         };
         if let Err(error) = written {
@@ -314,6 +311,12 @@ async fn write(
             return;
         }
     }
+}
+
+/// Writes all of it, and what TLS keeps back.
+async fn say(outgoing: &mut Writing, bytes: &[u8]) -> std::io::Result<()> {
+    outgoing.write_all(bytes).await?;
+    outgoing.flush().await
 }
 
 fn broken(error: &std::io::Error) -> Trouble {

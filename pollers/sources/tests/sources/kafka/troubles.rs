@@ -118,6 +118,41 @@ async fn passwords_are_checked_by_a_broker_that_wants_them() {
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
 }
 
+/// The listener with TLS and SCRAM-SHA-512 is `TRINE_KAFKA_TLS`; `TRINE_KAFKA_CA` vouches for it and no authority of this machine does.
+#[tokio::test(flavor = "multi_thread")]
+async fn tls_is_spoken_with_who_can_be_trusted_and_scram_over_it() {
+    let (Some(topic), Some(address), Some(ca_file)) = (
+        Topic::create(1).await,
+        crate::skip::server("TRINE_KAFKA_TLS"),
+        crate::skip::server("TRINE_KAFKA_CA"),
+    ) else {
+        return;
+    };
+    topic.fill(0, 0..2).await;
+    let source = KafkaSource {
+        bootstrap_servers: vec![address],
+        security_protocol: "sasl_ssl".to_owned(),
+        sasl_mechanism: "SCRAM-SHA-512".to_owned(),
+        ca_file,
+        ..with_password(&topic, "trine")
+    };
+    let connector = trine_pollers::kafka::connector(&source, &topic.binding(Start::TrimHorizon));
+    let mut poller = Poller::start(&connector.expect("it is right"), Places::new(), 1).await;
+    assert_eq!(numbers(&poller.read(&shard(&topic, 0), 2).await), [0, 1]);
+
+    let nobody = KafkaSource { sasl_username: "nobody".to_owned(), ..source.clone() };
+    let error = refused_by(&topic, &nobody).await;
+    assert_eq!(error.problem, Problem::Authentication, "{error}");
+    let unknown = KafkaSource { ca_file: String::new(), ..source.clone() };
+    let error = refused_by(&topic, &unknown).await;
+    assert_eq!(error.problem, Problem::Unreachable, "{error}");
+    assert!(error.to_string().contains("name it in ca_file"), "{error}");
+    let gone = KafkaSource { ca_file: "/nowhere/ca.pem".to_owned(), ..source };
+    let error = refused_by(&topic, &gone).await;
+    assert_eq!(error.problem, Problem::Configuration, "{error}");
+    assert!(error.to_string().contains("ca_file /nowhere/ca.pem cannot be read"), "{error}");
+}
+
 fn with_password(topic: &Topic, user: &str) -> KafkaSource {
     KafkaSource {
         security_protocol: "sasl_plaintext".to_owned(),

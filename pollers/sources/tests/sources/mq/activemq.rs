@@ -9,6 +9,7 @@ use trine_proto::v1::ActiveMqSource;
 use super::*;
 use crate::mq::proxy::Proxy;
 use crate::skip::server;
+use crate::tls::Certificate;
 
 /// A queue of its own, which the server makes when it is first named.
 struct Queue {
@@ -337,6 +338,34 @@ async fn what_is_wrong_is_named() {
     };
     let error = refusal(&connector(&config)).await;
     assert_told(&error, Problem::Authentication, &["secret \"gone\" is not known"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tls_is_spoken_with_who_can_be_trusted() {
+    let Some(mut queue) = Queue::new().await else { return };
+    let certificate = Certificate::new();
+    let front = certificate.in_front_of(&queue.server).await;
+    let config = ActiveMqSource {
+        url: format!("stomp+ssl://{front}"),
+        ca_file: certificate.ca_file(),
+        ..queue.config()
+    };
+    queue.publish_numbered(0..50).await;
+    let open = Open::new(&connector(&config)).await;
+    let records = open.receive(50).await;
+    assert_eq!(bodies(&records), numbered(0..50));
+    open.settle(&records, Verdict::Done).await;
+    open.assert_empty().await;
+
+    let unknown = ActiveMqSource { ca_file: String::new(), ..config.clone() };
+    let error = refusal(&connector(&unknown)).await;
+    assert_told(&error, Problem::Unreachable, &["cannot be trusted", "name it in ca_file"]);
+    let gone = ActiveMqSource { ca_file: "/nowhere".to_owned(), ..config.clone() };
+    let error = refusal(&connector(&gone)).await;
+    assert_told(&error, Problem::Configuration, &["ca_file /nowhere cannot be read"]);
+    // TLS spoken to a server that has none.
+    let plain = ActiveMqSource { url: format!("stomp+ssl://{}", queue.server), ..config };
+    assert_told(&refusal(&connector(&plain)).await, Problem::Unreachable, &["ActiveMQ at"]);
 }
 
 /// A server that says one thing and nothing more.

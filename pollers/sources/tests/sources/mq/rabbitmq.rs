@@ -14,6 +14,7 @@ use super::*;
 use crate::mq::proxy::Proxy;
 use crate::mq::raw_amqp;
 use crate::skip::server;
+use crate::tls::Certificate;
 
 /// The kinds of queue that are read alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -276,6 +277,31 @@ async fn what_is_wrong_with_the_server_or_the_mapping_is_named() {
     drop(closed);
     let config = RabbitMqSource { url: format!("amqp://{address}"), ..good.clone() };
     told(config, Problem::Unreachable, &["cannot be reached", &address.to_string()]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tls_is_spoken_with_who_can_be_trusted() {
+    let Some(queue) = Queue::new(Kind::Classic).await else { return };
+    let certificate = Certificate::new();
+    let front = certificate.in_front_of(&queue.server).await;
+    let config = RabbitMqSource {
+        url: format!("amqps://{front}"),
+        ca_file: certificate.ca_file(),
+        ..queue.config()
+    };
+    queue.publish_numbered(0..50).await;
+    let open = Open::new(&connector(&config)).await;
+    let records = open.receive(50).await;
+    assert_eq!(bodies(&records), numbered(0..50));
+    open.settle(&records, Verdict::Done).await;
+    open.assert_empty().await;
+
+    let unknown = RabbitMqSource { ca_file: String::new(), ..config.clone() };
+    let error = refusal(&connector(&unknown)).await;
+    assert_told(&error, Problem::Unreachable, &["RabbitMQ at", "name it in ca_file"]);
+    let gone = RabbitMqSource { ca_file: "/nowhere".to_owned(), ..config };
+    let error = refusal(&connector(&gone)).await;
+    assert_told(&error, Problem::Configuration, &["ca_file /nowhere cannot be read"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -90,8 +90,8 @@ async fn launch(
     (process, found.expect("it has said where it listens"))
 }
 
-/// The client address in the server's ports file: `{"nats":["nats://127.0.0.1:41234"]}`.
+/// The client address in the server's ports file: `{"nats":["nats://127.0.0.1:41234"]}`; with TLS the scheme is `tls`.
 fn announced(ports: &Path) -> Option<SocketAddr> {
     let ports: Value = serde_json::from_slice(&fs::read(ports).ok()?).ok()?;
-    ports["nats"][0].as_str()?.strip_prefix("nats://")?.parse().ok()
+    ports["nats"][0].as_str()?.split_once("://")?.1.parse().ok()
 }
