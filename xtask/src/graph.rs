@@ -14,7 +14,7 @@ const BANNED_IN_PURE: [&str; 9] =
     ["tokio", "tonic", "prost", "hyper", "mio", "rand", "getrandom", "chrono", "time"];
 const PURE: [&str; 2] = ["trine-engine", "trine-poll-engine"];
 
-/// Looks at the graph with default features, without what only tests use.
+/// Looks at the graph with default features, without what only tests use; and, of a released binary, at who uses OpenSSL.
 pub fn check(repo: &Repo) -> Outcome {
     let mut wrong = Vec::new();
     for package in refused(&packages(repo, &["--workspace"])?, &BANNED_EVERYWHERE) {
@@ -29,7 +29,19 @@ pub fn check(repo: &Repo) -> Outcome {
             ));
         }
     }
+    let mut users = repo.cargo();
+    users.args(["tree", "--package", "trine", "--features", "trine/sources", "--depth", "1"]);
+    users.args(["--edges", "normal,build", "--prefix", "none", "--invert", "openssl-sys"]);
+    for user in strangers(&names(&process::capture(&mut users)?)) {
+        wrong.push(format!("{user} uses OpenSSL, which is there for Kafka's client alone (ADR 8)"));
+    }
     if wrong.is_empty() { Ok(()) } else { Err(Failure::new(wrong.join("\n"))) }
+}
+
+/// Who uses OpenSSL and should not, out of what `cargo tree --invert openssl-sys` names.
+fn strangers(users: &BTreeSet<String>) -> Vec<&str> {
+    let known = ["openssl-sys", "rdkafka-sys"];
+    users.iter().map(String::as_str).filter(|user| !known.contains(user)).collect()
 }
 
 fn packages(repo: &Repo, of: &[&str]) -> Outcome<BTreeSet<String>> {
@@ -58,5 +70,11 @@ mod tests {
         );
         assert_eq!(refused(&packages, &BANNED_EVERYWHERE), ["aws-lc-sys"]);
         assert!(refused(&packages, &BANNED_IN_PURE).is_empty());
+    }
+
+    #[test]
+    fn openssl_is_for_kafka_alone() {
+        let tree = "openssl-sys v0.9.118\nrdkafka-sys v4.10.0\nnative-tls v0.2.0\n\n";
+        assert_eq!(strangers(&names(tree)), ["native-tls"]);
     }
 }

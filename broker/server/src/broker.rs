@@ -17,6 +17,7 @@ use trine_store::{Fence, StoreError};
 use crate::calls::Calls;
 use crate::clock::Clock;
 use crate::destinations::Destinations;
+use crate::disk::Disk;
 use crate::edges::Edges;
 use crate::front::{CONNECTION_WINDOW_BYTES, STREAM_WINDOW_BYTES, serve};
 use crate::lanes::Lanes;
@@ -144,6 +145,7 @@ impl Broker {
             durability,
             store,
             delivery_errors: DeliveryErrors::default(),
+            disk: Disk::default(),
         };
         let destinations = Destinations::new(options.destinations.clone());
         let mapping_task = edges

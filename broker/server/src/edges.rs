@@ -20,8 +20,9 @@ use trine_proto::v1::poller_service_server::PollerServiceServer;
 use trine_proto::v1::worker_service_server::WorkerServiceServer;
 use trine_store::{Committer, Fence};
 
-use crate::clock::Clock;
+use crate::clock::{Clock, monotonic};
 use crate::destinations::Destinations;
+use crate::disk::Disk;
 use crate::edge::admin::AdminEdge;
 use crate::edge::function::FunctionEdge;
 use crate::edge::http;
@@ -50,6 +51,7 @@ pub(crate) struct Edges {
     pub(crate) durability: Durability,
     pub(crate) store: SharedStore,
     pub(crate) delivery_errors: DeliveryErrors,
+    pub(crate) disk: Disk,
 }
 
 impl Edges {
@@ -65,7 +67,11 @@ impl Edges {
         let (store, shard) = (&self.store, &self.shard);
         let (commits, committed) = mpsc::unbounded_channel();
         // The shard outlives its committer; a commit that nobody hears of is read at the next start.
-        let done = Box::new(move |commit| drop(commits.send(commit)));
+        let disk = self.disk.clone();
+        let done = Box::new(move |commit| {
+            disk.note(&commit, monotonic());
+            drop(commits.send(commit));
+        });
         let committer = Committer::start(Arc::clone(store), SHARD, fence, done)?;
         let loader = Loader::start(Arc::clone(store), SHARD, shard.clone())?;
         let (store, shard) = (Arc::clone(store), shard.clone());
@@ -97,7 +103,8 @@ impl Edges {
             shard: self.shard.clone(),
             mappings: self.mappings.clone(),
         };
-        Mappings::start(recovered, way, inbox, self.clock.clone(), self.metrics.clone())
+        let (disk, metrics) = (self.disk.clone(), self.metrics.clone());
+        Mappings::start(recovered, way, inbox, self.clock.clone(), disk, metrics)
     }
 
     pub(crate) fn invocation(&self) -> InvocationEdge {

@@ -18,6 +18,7 @@ mod calls;
 mod clock;
 mod credentials;
 pub mod destinations;
+mod disk;
 mod edge;
 mod edges;
 mod front;

@@ -70,6 +70,7 @@ impl<I: Ord + Copy> InHand<I> {
         self.state().holds(id, now_ms)
     }
 
+    #[cfg(any(test, feature = "nats"))]
     pub(crate) fn count(&self) -> usize {
         self.state().held.len()
     }

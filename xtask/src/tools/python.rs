@@ -10,11 +10,16 @@ use super::debian;
 use crate::failure::{During, Failure, Outcome};
 use crate::process;
 
-/// The program `name` that a wheel brought: static, so that it outlives the Python that installed it.
-pub(super) fn binary(cache: &Cache, name: &str, requirements: &Path) -> Outcome<PathBuf> {
+/// The program that a wheel brought, of the tool `name`: static, so that it outlives the Python that installed it.
+pub(super) fn binary(
+    cache: &Cache,
+    name: &str,
+    program: &str,
+    requirements: &Path,
+) -> Outcome<PathBuf> {
     let stamp = fs::read_to_string(requirements).during(requirements.display())?;
     let fill = |folder: &Path| environment(folder, name, requirements);
-    Ok(cache.slot(name, &stamp, fill)?.join("bin").join(name))
+    Ok(cache.slot(name, &stamp, fill)?.join("bin").join(program))
 }
 
 /// A Python interpreter that can import what `requirements` lists.

@@ -161,6 +161,10 @@ fn secure(
             .set("sasl.username", &login.user)
             .set("sasl.password", &login.secret);
     }
+    if let Some(ca_file) = ca_file.as_ref().filter(|path| !path.is_file()) {
+        let path = ca_file.display();
+        return Err(format!("{cluster}: there is no file {path} (destinations.kafka_ca_file)"));
+    }
     if *tls {
         // An OpenSSL that is part of the binary does not know where this system keeps its authorities: the library looks.
         let named = ca_file.as_ref().map(|path| path.to_string_lossy());

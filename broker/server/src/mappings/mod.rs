@@ -24,6 +24,7 @@ use trine_engine::mapping::{
 use trine_store::{Committed, Committer, Fence, Shard as StoreShard, StoreError, Verdict};
 
 use crate::clock::{Clock, monotonic};
+use crate::disk::Disk;
 use crate::metrics::Metrics;
 use crate::refusal::refuse;
 use deliveries::Deliveries;
@@ -81,11 +82,15 @@ impl Mappings {
         way: Way,
         inbox: mpsc::Receiver<Message>,
         clock: Clock,
+        disk: Disk,
         metrics: Metrics,
     ) -> io::Result<Self> {
         let (commits, committed) = mpsc::unbounded_channel();
         // The task outlives its committer; a commit that nobody hears of is read at the next start.
-        let done = Box::new(move |commit| drop(commits.send(commit)));
+        let done = Box::new(move |commit| {
+            disk.note(&commit, monotonic());
+            drop(commits.send(commit));
+        });
         let committer = Committer::start(Arc::clone(&way.store), MAPPING_SHARD, fence, done)?;
         Ok(Self {
             registry,

@@ -292,4 +292,6 @@ async fn a_cluster_with_tls_and_scram_takes_records_if_it_can_be_trusted() {
     assert_eq!(read(&servers, &topic, 1).await.len(), 1);
     let why = failed(with(None).deliver(&target, success()).await);
     assert!(why.contains(&secured) && why.contains("destinations.kafka_ca_file"), "{why}");
+    let gone = failed(with(Some("/nowhere".into())).deliver(&target, success()).await);
+    assert!(gone.contains("there is no file /nowhere"), "{gone}");
 }

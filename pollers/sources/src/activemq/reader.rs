@@ -49,7 +49,7 @@ impl QueueReader {
         let desk = Arc::new(Shared { desk, came: Notify::new() });
         let to = Arc::clone(&desk);
         let address = (config.address.host.as_str(), config.address.port);
-        let tls = config.tls.then(|| Tls::new(&config.ca_file)).transpose()?;
+        let tls = if config.tls { Some(Tls::new(&config.ca_file).await?) } else { None };
         let on_message = move |frame: Frame| to.take(&frame);
         let client = Client::connect(address, tls.as_ref(), login, BODY_BYTES_MAX, on_message);
         let client = Arc::new(client.await.map_err(|trouble| told(&config, &trouble))?);

@@ -93,8 +93,8 @@ impl Config {
 
     /// # Errors
     /// When what proves the brokers' names is not there: the library would say less.
-    pub(super) fn check_authorities(&self) -> Result<(), SourceError> {
-        self.security.check()
+    pub(super) async fn check_authorities(&self) -> Result<(), SourceError> {
+        self.security.check().await
     }
 
     /// The library's settings for a client that only asks. It may commit offsets of the group while nobody is in it.

@@ -71,7 +71,7 @@ impl KafkaConnector {
 
     async fn connect_now(&self, places: Places) -> Result<Arc<dyn Source>, SourceError> {
         let places = self.next_offsets(&places)?;
-        self.config.check_authorities()?;
+        self.config.check_authorities().await?;
         let connection = Arc::new(Connection::new(Arc::clone(&self.config)));
         let (changes, changed) = mpsc::unbounded_channel();
         let (told, probed) = oneshot::channel();

@@ -189,8 +189,8 @@ fn told(info: &Info) -> Vec<Notice> {
     if info.config.max_deliver > 0 {
         let times = info.config.max_deliver;
         notices.push(format!(
-            "the consumer {name:?} gives up a message after {times} deliveries (max_deliver): one that was in flight in as many crashes or \
-             stops never comes again"
+            "the consumer {name:?} gives up a message after {times} deliveries (max_deliver): one that was in flight in as many crashes, stops or \
+             reconnects never comes again, and after a crash the order is the server's"
         ));
     }
     if info.paused {

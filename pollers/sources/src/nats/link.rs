@@ -71,8 +71,9 @@ impl Link {
         if let Some((username, password)) = &config.credentials {
             options = options.user_and_password(username.clone(), password.clone());
         }
-        if let (Some(path), Some(_)) = (config.ca_file.path(), config.ca_file.pem()?) {
-            options = options.add_root_certificates(path.to_owned());
+        if let (Some(path), Some(_)) = (config.ca_file.path(), config.ca_file.pem().await?) {
+            // Whoever names authorities wants no password to leave without.
+            options = options.add_root_certificates(path.to_owned()).require_tls(true);
         }
         let connecting = options.connect(config.servers.clone());
         let client = connecting.await.map_err(|error| unconnected(config, &error))?;

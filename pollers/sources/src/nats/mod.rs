@@ -7,6 +7,7 @@ mod consumer;
 mod delivery;
 mod event;
 mod link;
+mod pulls;
 mod reader;
 mod reclaim;
 mod seek;

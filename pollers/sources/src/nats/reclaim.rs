@@ -7,16 +7,16 @@
 
 use std::time::Duration;
 
+use async_nats::Message;
 use async_nats::jetstream::consumer::Info;
-use async_nats::{Subject, Subscriber};
-use futures_util::StreamExt as _;
 use tokio::time::{sleep, timeout};
 
 use super::consumer::Consumer;
 use super::delivery::{Delivery, ack_subject};
 use super::link::Link;
-use super::settle::{Confirm, NAK, gone, unsent};
-use crate::SourceError;
+use super::pulls::{Asked, End, Limits, Pulls};
+use super::settle::{Confirm, NAK, gone};
+use crate::{SourceError, Want};
 
 /// Messages between the oldest and the newest that may be out, up to which each of them is asked for again.
 const SPAN_MAX: u64 = 200_000;
@@ -27,37 +27,47 @@ const REQUESTS_END_WAIT: Duration = Duration::from_secs(6);
 /// How often it is asked whether they have ended. Most end with the connection, which the server notices at once.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
-/// Messages that are taken out with one request, once it is known that there are some.
-const TAKEN_TOGETHER: i64 = 100;
+/// Messages that are taken out with one request, once it is known that there are some, and their bytes at most: half of what a server
+/// keeps for a client that reads slowly.
+const TAKEN_TOGETHER: usize = 100;
+const TAKEN_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 /// How long the server keeps such a request when there is nothing to give. Without that it would keep one for ever where new messages wait
 /// for others to be acknowledged.
 const TAKE_EXPIRES: Duration = Duration::from_millis(100);
 
-/// Longest wait for the answer to such a request.
-const TAKE_WAIT: Duration = Duration::from_secs(5);
+/// What becomes of messages that are out to nobody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub(super) enum Reclaimed {
+    /// They come now, in their order and before anything new.
+    Now,
+    /// Each comes when its lease is over.
+    Later,
+}
 
 impl Link {
     /// Has the server deliver at once, in order and before anything else, what it has given to somebody who is gone: an earlier process, or
-    /// a connection that broke on the way. False if that is more than can be asked for; then each comes when its lease is over.
+    /// a connection that broke on the way.
     pub(super) async fn reclaim(
         &self,
         consumer: &Consumer,
+        pulls: &mut Pulls,
         held: impl Fn(u64) -> bool,
-    ) -> Result<bool, SourceError> {
+    ) -> Result<Reclaimed, SourceError> {
         let info = self.unasked(&consumer.info).await?;
-        // A message that may be delivered once never comes again, whatever is said.
-        if info.num_ack_pending == 0 || info.config.max_deliver == 1 {
-            return Ok(true);
+        if info.num_ack_pending == 0 || span(&info).all(&held) {
+            return Ok(Reclaimed::Now);
         }
-        if span(&info).all(&held) {
-            return Ok(true);
+        let (first, last) = (info.ack_floor.stream_sequence, info.delivered.stream_sequence);
+        if last.saturating_sub(first) > SPAN_MAX {
+            return Ok(Reclaimed::Later);
         }
-        self.take_out(&info).await?;
+        // Where deliveries are counted, order is not worth one of a message that nobody has seen.
+        if info.config.max_deliver < 1 && !self.take_out(&info, pulls).await? {
+            return Ok(Reclaimed::Later);
+        }
         let info = self.info_again(&info).await?;
-        if span(&info).count() as u64 > SPAN_MAX {
-            return Ok(false);
-        }
         let subject = |sequence| {
             let consumer_sequence = info.delivered.consumer_sequence;
             ack_subject(&info.stream_name, &info.name, sequence, consumer_sequence)
@@ -66,7 +76,7 @@ impl Link {
         let out = span(&info).filter(|sequence| !held(*sequence));
         let acks = out.map(|sequence| (subject(sequence).into(), NAK)).collect();
         self.acknowledge(acks, Confirm::of(consumer)).await?;
-        Ok(true)
+        Ok(Reclaimed::Now)
     }
 
     /// The consumer as it is once nobody asks it for messages: what is redelivered while the request of somebody who is gone is open
@@ -90,39 +100,38 @@ impl Link {
         self.consumer_info(&info.stream_name, &info.name).await?.ok_or_else(gone)
     }
 
-    /// Receives what waits for redelivery, and keeps nothing of it: then it is out like the rest.
+    /// Receives what waits for redelivery, and keeps nothing of it: then it is out like the rest. False if there is no end of it, because
+    /// somebody else gives messages back.
     ///
     /// It is all out when two requests after another bring nothing of that kind. One is not enough: the server finds out that somebody is
     /// gone only when it sends, and it sends what it has given to them before it sends the answer to the first request.
-    async fn take_out(&self, info: &Info) -> Result<(), SourceError> {
-        let inbox = Subject::from(self.client.new_inbox());
-        let mut answers =
-            self.client.subscribe(inbox.clone()).await.map_err(|error| unsent(&error))?;
-        let ask =
-            Subject::from(format!("$JS.API.CONSUMER.MSG.NEXT.{}.{}", info.stream_name, info.name));
-        let together = match info.config.max_batch {
-            1.. => TAKEN_TOGETHER.min(info.config.max_batch),
-            _ => TAKEN_TOGETHER,
-        };
-        let (mut quiet, mut batch) = (0, 1);
+    async fn take_out(&self, info: &Info, pulls: &mut Pulls) -> Result<bool, SourceError> {
+        let limits = Limits::of(&info.config);
+        let message_bytes_max = self.client.server_info().max_payload.max(1);
+        let together = (TAKEN_BYTES_MAX / message_bytes_max).clamp(1, TAKEN_TOGETHER);
+        let mut left = info.num_ack_pending + together;
+        let mut delivered = info.delivered.stream_sequence;
+        let (mut quiet, mut count) = (0, 1);
         while quiet < 2 {
-            let expires = TAKE_EXPIRES.as_nanos();
-            let request = format!("{{\"batch\":{batch},\"no_wait\":true,\"expires\":{expires}}}");
-            let sent = self.client.publish_with_reply(ask.clone(), inbox.clone(), request.into());
-            sent.await.map_err(|error| unsent(&error))?;
-            let taken = timeout(TAKE_WAIT, redelivered(&mut answers, batch));
-            let some = tokio::select! {
-                taken = taken => taken.map_err(|_| silent())?.ok_or_else(silent)?,
-                error = self.trouble() => return Err(error),
-            };
-            (quiet, batch) = if some { (0, together) } else { (quiet + 1, 1) };
+            let records_max = u32::try_from(count).unwrap_or(u32::MAX);
+            let want = Want { records_max, bytes_max: u64::MAX, wait: TAKE_EXPIRES };
+            let mut again = 0;
+            let took = |message| again += usize::from(was_out(&message, delivered));
+            if pulls.ask(self, Asked::new(want, limits), took).await? == End::TooSmall {
+                return Ok(false);
+            }
+            if quiet == 0 {
+                // Of a consumer with replicas it comes late.
+                delivered = self.info_again(info).await?.delivered.stream_sequence;
+            }
+            (quiet, count) = if again > 0 { (0, together) } else { (quiet + 1, 1) };
+            left = left.saturating_sub(again);
+            if left == 0 {
+                return Ok(false);
+            }
         }
-        Ok(())
+        Ok(true)
     }
-}
-
-fn silent() -> SourceError {
-    SourceError::unreachable("the NATS server did not answer a request for messages in time")
 }
 
 /// What may be out: from the first message that is not acknowledged to the last that was delivered.
@@ -130,16 +139,9 @@ fn span(info: &Info) -> impl Iterator<Item = u64> {
     info.ack_floor.stream_sequence + 1..=info.delivered.stream_sequence
 }
 
-/// Whether there was something among the answers to one request that had been delivered before. `None`: the connection has ended.
-async fn redelivered(answers: &mut Subscriber, batch: i64) -> Option<bool> {
-    let mut some = false;
-    for _ in 0..batch {
-        let answer = answers.next().await?;
-        if answer.status.is_some() {
-            break;
-        }
-        let delivery = answer.reply.as_deref().and_then(Delivery::of);
-        some |= delivery.is_some_and(|delivery| delivery.count > 1);
-    }
-    Some(some)
+/// Whether a message was on its way to somebody before. Servers up to 2.14 do not count a delivery that they could not make: then it
+/// is one of those up to `delivered`.
+fn was_out(message: &Message, delivered: u64) -> bool {
+    let delivery = message.reply.as_deref().and_then(Delivery::of);
+    delivery.is_some_and(|delivery| delivery.count > 1 || delivery.stream_sequence <= delivered)
 }

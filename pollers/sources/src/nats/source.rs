@@ -54,6 +54,8 @@ impl NatsConnector {
         self.in_hand.connected(self.clock.now_ms(), consumer.lease);
         let in_hand = Arc::clone(&self.in_hand);
         let reader = ConsumerReader::open(link, &consumer, in_hand, self.clock).await?;
+        // Once more: opening may wait for others to go, and nothing could be extended meanwhile.
+        self.in_hand.connected(self.clock.now_ms(), consumer.lease);
         let reader = Arc::new(reader);
         let opened = Opened {
             shard: self.shard(),

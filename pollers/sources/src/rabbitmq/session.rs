@@ -44,7 +44,7 @@ pub(crate) struct Session {
 impl Session {
     pub(crate) async fn open(config: Arc<Config>) -> Result<(Self, Events), SourceError> {
         let uri = uri(&config)?;
-        let trust = OwnedTLSConfig { identity: None, cert_chain: config.ca_file.pem()? };
+        let trust = OwnedTLSConfig { identity: None, cert_chain: config.ca_file.pem().await? };
         let cut = Cut::default();
         // Unless it is defused below: lapin waits for a silent server in a thread, for as long as the socket is open.
         let uncut = CutOnDrop(Some(cut.clone()));

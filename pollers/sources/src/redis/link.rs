@@ -31,7 +31,7 @@ impl Link {
     pub(crate) async fn open(config: &RedisConfig) -> Result<Self, SourceError> {
         let about = format!("Redis at {}", config.shown);
         let server = config.server.clone();
-        let client = match config.ca_file.pem()? {
+        let client = match config.ca_file.pem().await? {
             None => Client::open(server),
             Some(pem) => Client::build_with_tls(
                 server,

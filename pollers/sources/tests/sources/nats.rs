@@ -45,7 +45,10 @@ impl World {
     }
 
     async fn with(config: Config) -> Option<Self> {
-        let server = Server::start().await?;
+        Some(Self::on(Server::start().await?, config).await)
+    }
+
+    async fn on(server: Server, config: Config) -> Self {
         let client = async_nats::connect(server.url()).await.expect("a client");
         let context = jetstream::new(client);
         let stream =
@@ -56,7 +59,7 @@ impl World {
             stream: STREAM.to_owned(),
             ..NatsSource::default()
         };
-        Some(Self { server, context, source })
+        Self { server, context, source }
     }
 
     /// With a consumer that the user made, whose lease is short.
@@ -222,6 +225,16 @@ async fn credentials_rights_and_jetstream_are_told_apart() {
     assert!(all.to_string().contains("there is no stream"), "{all}");
 }
 
+/// Whoever answers could say that it wants none, and have the password.
+#[tokio::test]
+async fn who_names_authorities_speaks_tls_or_not_at_all() {
+    let Some(world) = World::new().await else { return };
+    let ca_file = Certificate::new();
+    let source = NatsSource { ca_file: ca_file.ca_file(), ..world.source.clone() };
+    let error = refused(&connector(&source, Start::TrimHorizon)).await;
+    assert_eq!(error.problem, Problem::Unreachable, "{error}");
+}
+
 /// NATS says in the clear that it wants TLS, whatever the scheme is.
 #[tokio::test]
 async fn tls_is_spoken_with_who_can_be_trusted() {
@@ -349,25 +362,42 @@ async fn what_a_dead_process_held_comes_first_in_order_and_at_once() {
     assert!(hand.once().await.records.is_empty());
 }
 
-/// The server notices in the middle of a request that nobody is there any more, and keeps what did not leave for redelivery: the later
-/// half of the messages, before anybody asks for the earlier one.
 #[tokio::test]
 async fn what_the_server_could_not_hand_over_comes_in_its_order_too() {
-    let Some(world) = World::new().await else { return };
-    world.publish_numbers(0..600).await;
-    // Makes the consumer.
-    drop(Hand::open(&world.connector(Start::TrimHorizon)).await);
+    for version in ["TRINE_NATS_SERVER", "TRINE_NATS_OLDEST"] {
+        let Some(server) = Server::of(version, "").await else { return };
+        let mut world = World::on(server, Config::default()).await;
+        world.publish_numbers(0..600).await;
+        // The second one takes no request that waits for longer.
+        for (durable, max_expires) in
+            [("any", Duration::ZERO), ("brief", Duration::from_millis(50))]
+        {
+            world.make(pull::Config { max_expires, ..named(durable) }).await;
+            world.source.durable = durable.to_owned();
+            ask_and_go(&world).await;
+            let hand = Hand::open(&world.connector(Start::TrimHorizon)).await;
+            let came = numbers(&hand.receive(600).await);
+            assert_eq!(came, (0..600).collect::<Vec<_>>(), "{version} {durable}");
+        }
+    }
+}
+
+/// Asks for messages, and is gone in the middle of them, from the server's side like one that was killed. It keeps what did not leave for
+/// redelivery: the later part, before anybody asks for the earlier one.
+async fn ask_and_go(world: &World) {
     let client = async_nats::connect(world.server.url()).await.expect("a client");
-    let mut answers = client.subscribe("gone").await.expect("a subscription");
-    // From the server's side the reader is gone after so many, as one that was killed.
-    answers.unsubscribe_after(150).await.expect("it is sent");
-    let next = format!("$JS.API.CONSUMER.MSG.NEXT.{STREAM}.trine-m");
-    let asked = client.publish_with_reply(next, "gone", "{\"batch\":500}".into()).await;
-    asked.expect("it is sent");
-    while answers.next().await.is_some() {}
-    let hand = Hand::open(&world.connector(Start::TrimHorizon)).await;
-    let came = numbers(&hand.receive(600).await);
-    assert_eq!(came, (0..600).collect::<Vec<_>>());
+    let mut taken = 0;
+    // It may notice at once, and have nothing left then.
+    while world.info().await.num_ack_pending == taken {
+        assert!(taken < 450, "it never noticed in the middle");
+        let mut answers = client.subscribe("gone").await.expect("a subscription");
+        answers.unsubscribe_after(150).await.expect("it is sent");
+        taken += 150;
+        let next = format!("$JS.API.CONSUMER.MSG.NEXT.{STREAM}.{}", world.source.durable);
+        let asked = client.publish_with_reply(next, "gone", "{\"batch\":500}".into()).await;
+        asked.expect("it is sent");
+        while answers.next().await.is_some() {}
+    }
 }
 
 /// The server answers no request for new messages then, and this is not waited for.

@@ -82,7 +82,7 @@ pub(super) struct SourceArguments {
     #[arg(long, value_name = "MECHANISM")]
     sasl_mechanism: Option<String>,
     /// Certificate authorities that TLS trusts, of --kafka, --rabbitmq, --activemq, --nats or --redis: a PEM file on the poller's machine
-    /// [default: the system's].
+    /// [default: the system's, of --rabbitmq the public ones].
     #[arg(long, value_name = "PATH")]
     ca_file: Option<String>,
     /// User to log in as.

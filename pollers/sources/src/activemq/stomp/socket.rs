@@ -7,6 +7,7 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::task::spawn_blocking;
 use tokio_rustls::TlsConnector;
 
 use super::client::Trouble;
@@ -24,22 +25,22 @@ impl Tls {
     /// Those of the file's authorities; of the system's, if no file is named.
     ///
     /// # Errors
-    /// When the file holds no authorities.
-    pub(crate) fn new(ca_file: &CaFile) -> Result<Self, SourceError> {
-        let wrong = |why: &str| SourceError::configuration(format!("TLS cannot be begun: {why}"));
+    /// When there are no authorities.
+    pub(crate) async fn new(ca_file: &CaFile) -> Result<Self, SourceError> {
         let mut roots = RootCertStore::empty();
-        match ca_file.pem()? {
-            Some(pem) => {
-                for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
-                    let certificate = certificate.map_err(|error| wrong(&error.to_string()))?;
-                    roots.add(certificate).map_err(|error| wrong(&error.to_string()))?;
-                }
-            }
-            None => {
-                let system = rustls_native_certs::load_native_certs();
-                roots.add_parsable_certificates(system.certs);
-            }
+        // One that is of no use does not take the others along.
+        if let Some(pem) = ca_file.pem().await? {
+            let all = CertificateDer::pem_slice_iter(pem.as_bytes());
+            roots.add_parsable_certificates(all.filter_map(Result::ok));
+        } else {
+            // They are files, and many.
+            let system = spawn_blocking(rustls_native_certs::load_native_certs).await;
+            roots.add_parsable_certificates(system.map(|found| found.certs).unwrap_or_default());
         }
+        if roots.is_empty() {
+            return Err(ca_file.wrong("holds no certificate that can be used"));
+        }
+        let wrong = |why: &str| SourceError::configuration(format!("TLS cannot be begun: {why}"));
         // Named, because a second provider in the same binary would make the default one ambiguous.
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = ClientConfig::builder_with_provider(provider)
@@ -62,7 +63,8 @@ pub(super) async fn open(
         let (reading, writing) = socket.into_split();
         return Ok((Box::new(reading), Box::new(writing)));
     };
-    let unsafely = |says: String| Trouble::Broken(advised(format!("cannot be trusted: {says}")));
+    let unsafely =
+        |says: String| Trouble::Broken(advised(format!("makes no TLS connection: {says}")));
     let name =
         ServerName::try_from(host.to_owned()).map_err(|error| unsafely(error.to_string()))?;
     let connecting = TlsConnector::from(Arc::clone(config)).connect(name, socket).await;

@@ -359,7 +359,7 @@ async fn tls_is_spoken_with_who_can_be_trusted() {
 
     let unknown = ActiveMqSource { ca_file: String::new(), ..config.clone() };
     let error = refusal(&connector(&unknown)).await;
-    assert_told(&error, Problem::Unreachable, &["cannot be trusted", "name it in ca_file"]);
+    assert_told(&error, Problem::Unreachable, &["makes no TLS connection", "name it in ca_file"]);
     let gone = ActiveMqSource { ca_file: "/nowhere".to_owned(), ..config.clone() };
     let error = refusal(&connector(&gone)).await;
     assert_told(&error, Problem::Configuration, &["ca_file /nowhere cannot be read"]);
