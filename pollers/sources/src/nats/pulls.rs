@@ -149,6 +149,16 @@ impl Asked {
         }
     }
 
+    /// A request that the server does not end in the middle of what comes again: it would put the message that it has in hand behind
+    /// the others. So none that is bounded in bytes; as few messages as fit whatever they are.
+    pub(super) fn for_redelivery(want: Want, limits: Limits, message_bytes_max: usize) -> Self {
+        let message_bytes_max = u64::try_from(message_bytes_max).unwrap_or(u64::MAX).max(1);
+        let fitting = u32::try_from(want.bytes_max / message_bytes_max).unwrap_or(u32::MAX);
+        let records_max = want.records_max.min(fitting).max(1);
+        let asked = Self::new(Want { records_max, bytes_max: u64::MAX, ..want }, limits);
+        Self { bytes: 0, ..asked }
+    }
+
     /// With both no_wait and expires the server waits for the first message and then gives what there is, without waiting for more.
     fn json(&self) -> Bytes {
         let Self { batch, expires, bytes } = *self;
@@ -205,6 +215,19 @@ mod tests {
             json(want(100, u64::MAX, 2), tight),
             "{\"batch\":5,\"no_wait\":true,\"expires\":1000000000,\"max_bytes\":1000}"
         );
+    }
+
+    #[test]
+    fn what_comes_again_is_asked_for_in_messages_and_never_in_bytes() {
+        let asked = |want, limits| Asked::for_redelivery(want, limits, 1 << 20);
+        let tight = Limits { batch: 5, bytes: 1_000, expires: Duration::from_secs(1), ..NONE };
+        let second = Duration::from_secs(1);
+        for (bytes_max, limits, batch) in
+            [(4 << 20, NONE, 4), (1, NONE, 1), (u64::MAX, NONE, 100), (u64::MAX, tight, 5)]
+        {
+            let expected = Asked { batch, expires: second, bytes: 0 };
+            assert_eq!(asked(want(100, bytes_max, 1), limits), expected);
+        }
     }
 
     #[test]

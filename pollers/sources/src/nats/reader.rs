@@ -2,6 +2,7 @@
 //! and gives nothing that the runner did not ask for.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use async_nats::{Message, Subject};
@@ -23,6 +24,9 @@ use crate::{
     Content, Position, Reader, Received, Record, Settled, SourceError, Unit, Verdict, Want,
 };
 
+/// Shortest wait for what comes again. It is there at once; a request that ends before all of it came would break its order.
+const AGAIN_WAIT: Duration = Duration::from_secs(1);
+
 /// The consumer of one connection.
 #[derive(Debug)]
 pub(crate) struct ConsumerReader {
@@ -35,6 +39,8 @@ pub(crate) struct ConsumerReader {
     clock: Clock,
     /// Not before this, milliseconds since the Unix epoch: older messages are still out to somebody who is gone.
     read_from_ms: u64,
+    /// The newest message that may come again; 0 when all of them have.
+    again_through: AtomicU64,
 }
 
 impl ConsumerReader {
@@ -49,11 +55,11 @@ impl ConsumerReader {
         let mut pulls = Pulls::open(&link, info).await?;
         let now_ms = clock.now_ms();
         let held = |sequence| in_hand.holds(sequence, now_ms);
-        let read_from_ms = match link.reclaim(consumer, &mut pulls, held).await? {
-            Reclaimed::Now => 0,
-            Reclaimed::Later => {
+        let (read_from_ms, again_through) = match link.reclaim(consumer, &mut pulls, held).await? {
+            Reclaimed::Now(through) => (0, through),
+            Reclaimed::Later(through) => {
                 let lease_ms = u64::try_from(consumer.lease.as_millis()).unwrap_or(u64::MAX);
-                clock.now_ms().saturating_add(lease_ms)
+                (clock.now_ms().saturating_add(lease_ms), through)
             }
         };
         Ok(Self {
@@ -65,6 +71,7 @@ impl ConsumerReader {
             in_hand,
             clock,
             read_from_ms,
+            again_through: AtomicU64::new(again_through),
         })
     }
 
@@ -76,10 +83,14 @@ impl ConsumerReader {
     }
 
     async fn pull(&self, pulls: &mut Pulls, want: Want) -> Result<Pulled, SourceError> {
-        let mut pulled = Pulled::default();
-        let end = self.request(pulls, want, &mut pulled).await?;
+        let mut pulled = self.pull_again(pulls, want).await?;
+        if !pulled.records.is_empty() {
+            return Ok(pulled);
+        }
+        let end = self.request(pulls, Asked::new(want, self.limits), &mut pulled).await?;
         if end == End::TooSmall && pulled.records.is_empty() {
             let one = Want { records_max: 1, bytes_max: u64::MAX, ..want };
+            let one = Asked::new(one, self.limits);
             if self.request(pulls, one, &mut pulled).await? == End::TooSmall {
                 let limit = self.limits.bytes;
                 return Err(SourceError::configuration(format!(
@@ -90,16 +101,41 @@ impl ConsumerReader {
         Ok(pulled)
     }
 
+    /// What comes again, as much of it as is wanted, in requests that keep its order. Nothing if there is nothing of that kind.
+    async fn pull_again(&self, pulls: &mut Pulls, want: Want) -> Result<Pulled, SourceError> {
+        let mut pulled = Pulled::default();
+        let message_bytes_max = self.link.client.server_info().max_payload;
+        loop {
+            let through = self.again_through.load(Relaxed);
+            let came = u32::try_from(pulled.records.len()).unwrap_or(u32::MAX);
+            let left = Want {
+                records_max: want.records_max.saturating_sub(came),
+                bytes_max: want.bytes_max.saturating_sub(pulled.bytes),
+                wait: want.wait.max(AGAIN_WAIT),
+            };
+            let fits = came == 0 || left.bytes_max >= message_bytes_max as u64;
+            if through == 0 || left.records_max == 0 || !fits {
+                return Ok(pulled);
+            }
+            pulled.newest = None;
+            let asked = Asked::for_redelivery(left, self.limits, message_bytes_max);
+            self.request(pulls, asked, &mut pulled).await?;
+            if pulled.newest.is_none_or(|newest| newest > through) {
+                // Unless more was given back meanwhile.
+                let _ = self.again_through.compare_exchange(through, 0, Relaxed, Relaxed);
+            }
+        }
+    }
+
     /// One request, and all that comes of it.
     async fn request(
         &self,
         pulls: &mut Pulls,
-        want: Want,
+        asked: Asked,
         pulled: &mut Pulled,
     ) -> Result<End, SourceError> {
         // One look at the clock a request: a record whose lease ends while it waits counts as held, and comes again once more.
         let now_ms = self.clock.now_ms();
-        let asked = Asked::new(want, self.limits);
         let took = |message| {
             if let Some(record) = self.record(message, now_ms, pulled) {
                 pulled.records.push(record);
@@ -114,6 +150,7 @@ impl ConsumerReader {
         let reply = reply?;
         let delivery = Delivery::of(&reply)?;
         pulled.pending = Some(delivery.pending);
+        pulled.newest = pulled.newest.max(Some(delivery.stream_sequence));
         if self.in_hand.holds(delivery.stream_sequence, now_ms) {
             return None;
         }
@@ -123,6 +160,8 @@ impl ConsumerReader {
             _ => (payload, Content::Event(event)),
         };
         pulled.sequences.push(delivery.stream_sequence);
+        // As the request counts them: an event is a third longer than its message.
+        pulled.bytes += body.len() as u64 / 3 * 4;
         Some(Record {
             position: Position::new(&reply),
             identifier: delivery.stream_sequence.to_string().into(),
@@ -188,6 +227,8 @@ impl Reader for ConsumerReader {
                 let of = settled.iter().filter(move |(.., verdict)| wanted(*verdict));
                 of.map(|(sequence, ..)| *sequence)
             };
+            let newest = of(|v| matches!(v, Verdict::Released | Verdict::Failed)).max();
+            self.again_through.fetch_max(newest.unwrap_or(0), Relaxed);
             // It may come again before its acknowledgement is confirmed.
             self.in_hand.take_back(of(|v| matches!(v, Verdict::Released | Verdict::Failed)));
             let acks = settled.iter().map(|(_, position, verdict)| {
@@ -219,6 +260,10 @@ struct Pulled {
     records: Vec<Record>,
     /// Of each record.
     sequences: Vec<u64>,
+    /// Of their events, about.
+    bytes: u64,
     /// Messages after the last one that came.
     pending: Option<u64>,
+    /// The last in the stream of those that the last request brought.
+    newest: Option<u64>,
 }

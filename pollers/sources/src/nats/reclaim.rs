@@ -29,8 +29,11 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// Messages that are taken out with one request, once it is known that there are some, and their bytes at most: half of what a server
 /// keeps for a client that reads slowly.
-const TAKEN_TOGETHER: usize = 100;
-const TAKEN_BYTES_MAX: usize = 32 * 1024 * 1024;
+const TAKEN_TOGETHER: u32 = 100;
+const TAKEN_BYTES_MAX: u64 = 32 * 1024 * 1024;
+
+/// Longest that taking out may take, of the minute in which a connection has to be made.
+const TAKE_OUT_WAIT: Duration = Duration::from_secs(20);
 
 /// How long the server keeps such a request when there is nothing to give. Without that it would keep one for ever where new messages wait
 /// for others to be acknowledged.
@@ -40,10 +43,10 @@ const TAKE_EXPIRES: Duration = Duration::from_millis(100);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub(super) enum Reclaimed {
-    /// They come now, in their order and before anything new.
-    Now,
-    /// Each comes when its lease is over.
-    Later,
+    /// They come now, in their order and before anything new. None is behind this sequence; 0: there are none.
+    Now(u64),
+    /// Each comes when its lease is over. None is behind this sequence.
+    Later(u64),
 }
 
 impl Link {
@@ -57,15 +60,19 @@ impl Link {
     ) -> Result<Reclaimed, SourceError> {
         let info = self.unasked(&consumer.info).await?;
         if info.num_ack_pending == 0 || span(&info).all(&held) {
-            return Ok(Reclaimed::Now);
+            return Ok(Reclaimed::Now(0));
         }
         let (first, last) = (info.ack_floor.stream_sequence, info.delivered.stream_sequence);
         if last.saturating_sub(first) > SPAN_MAX {
-            return Ok(Reclaimed::Later);
+            return Ok(Reclaimed::Later(last));
         }
         // Where deliveries are counted, order is not worth one of a message that nobody has seen.
-        if info.config.max_deliver < 1 && !self.take_out(&info, pulls).await? {
-            return Ok(Reclaimed::Later);
+        if info.config.max_deliver < 1 {
+            let taken = timeout(TAKE_OUT_WAIT, self.take_out(&info, pulls)).await;
+            if !taken.unwrap_or(Ok(false))? {
+                let last = self.info_again(&info).await?.delivered.stream_sequence;
+                return Ok(Reclaimed::Later(last));
+            }
         }
         let info = self.info_again(&info).await?;
         let subject = |sequence| {
@@ -76,7 +83,7 @@ impl Link {
         let out = span(&info).filter(|sequence| !held(*sequence));
         let acks = out.map(|sequence| (subject(sequence).into(), NAK)).collect();
         self.acknowledge(acks, Confirm::of(consumer)).await?;
-        Ok(Reclaimed::Now)
+        Ok(Reclaimed::Now(info.delivered.stream_sequence))
     }
 
     /// The consumer as it is once nobody asks it for messages: what is redelivered while the request of somebody who is gone is open
@@ -107,24 +114,24 @@ impl Link {
     /// gone only when it sends, and it sends what it has given to them before it sends the answer to the first request.
     async fn take_out(&self, info: &Info, pulls: &mut Pulls) -> Result<bool, SourceError> {
         let limits = Limits::of(&info.config);
-        let message_bytes_max = self.client.server_info().max_payload.max(1);
-        let together = (TAKEN_BYTES_MAX / message_bytes_max).clamp(1, TAKEN_TOGETHER);
-        let mut left = info.num_ack_pending + together;
-        let mut delivered = info.delivered.stream_sequence;
-        let (mut quiet, mut count) = (0, 1);
+        let message_bytes_max = self.client.server_info().max_payload;
+        let mut left = info.num_ack_pending + TAKEN_TOGETHER as usize;
+        let mut delivered = None;
+        let (mut quiet, mut records_max) = (0, 1);
         while quiet < 2 {
-            let records_max = u32::try_from(count).unwrap_or(u32::MAX);
-            let want = Want { records_max, bytes_max: u64::MAX, wait: TAKE_EXPIRES };
+            let want = Want { records_max, bytes_max: TAKEN_BYTES_MAX, wait: TAKE_EXPIRES };
+            let asked = Asked::for_redelivery(want, limits, message_bytes_max);
+            let through = delivered.unwrap_or(info.delivered.stream_sequence);
             let mut again = 0;
-            let took = |message| again += usize::from(was_out(&message, delivered));
-            if pulls.ask(self, Asked::new(want, limits), took).await? == End::TooSmall {
+            let took = |message| again += usize::from(was_out(&message, through));
+            if pulls.ask(self, asked, took).await? == End::TooSmall {
                 return Ok(false);
             }
-            if quiet == 0 {
+            if delivered.is_none() {
                 // Of a consumer with replicas it comes late.
-                delivered = self.info_again(info).await?.delivered.stream_sequence;
+                delivered = Some(self.info_again(info).await?.delivered.stream_sequence);
             }
-            (quiet, count) = if again > 0 { (0, together) } else { (quiet + 1, 1) };
+            (quiet, records_max) = if again > 0 { (0, TAKEN_TOGETHER) } else { (quiet + 1, 1) };
             left = left.saturating_sub(again);
             if left == 0 {
                 return Ok(false);

@@ -369,9 +369,7 @@ async fn what_the_server_could_not_hand_over_comes_in_its_order_too() {
         let mut world = World::on(server, Config::default()).await;
         world.publish_numbers(0..600).await;
         // The second one takes no request that waits for longer.
-        for (durable, max_expires) in
-            [("any", Duration::ZERO), ("brief", Duration::from_millis(50))]
-        {
+        for (durable, max_expires) in [("any", Duration::ZERO), ("brief", Duration::from_secs(1))] {
             world.make(pull::Config { max_expires, ..named(durable) }).await;
             world.source.durable = durable.to_owned();
             ask_and_go(&world).await;
@@ -397,6 +395,38 @@ async fn ask_and_go(world: &World) {
         let asked = client.publish_with_reply(next, "gone", "{\"batch\":500}".into()).await;
         asked.expect("it is sent");
         while answers.next().await.is_some() {}
+    }
+}
+
+/// A server that has no room for a message in a request would deliver it behind the others.
+#[tokio::test]
+async fn what_comes_again_keeps_its_order_however_little_of_it_fits() {
+    for version in ["TRINE_NATS_SERVER", "TRINE_NATS_OLDEST"] {
+        let Some(server) = Server::of(version, "").await else { return };
+        let mut world = World::on(server, Config::default()).await;
+        for number in 0..20 {
+            world.publish("orders.a", &format!("{}{number}", "0".repeat(300_000))).await;
+        }
+        // The second one gives no more with a request.
+        for (durable, max_bytes) in [("any", 0), ("tight", 700_000)] {
+            world.make(pull::Config { max_bytes, ..named(durable) }).await;
+            world.source.durable = durable.to_owned();
+            let connector = world.connector(Start::TrimHorizon);
+            let dead = Hand::open(&connector).await;
+            assert_eq!(numbers(&dead.receive(15).await), (0..15).collect::<Vec<_>>());
+            drop(dead);
+            let hand = Hand::open(&world.connector(Start::TrimHorizon)).await;
+            let mut came = Vec::new();
+            until("all messages", async || {
+                let want = Want { bytes_max: 1_500_000, ..WANT };
+                let received = hand.opened.reader.receive(want).await.expect("the source works");
+                came.extend(numbers(&received.records));
+                hand.settle(&received.records, Verdict::Done).await;
+                came.len() == 20
+            })
+            .await;
+            assert_eq!(came, (0..20).collect::<Vec<_>>(), "{version} {durable}");
+        }
     }
 }
 
