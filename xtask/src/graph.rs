@@ -52,7 +52,9 @@ fn packages(repo: &Repo, of: &[&str]) -> Outcome<BTreeSet<String>> {
 
 /// Package names in the output of `cargo tree --prefix none`: `name v1.2.3 (…)`.
 fn names(tree: &str) -> BTreeSet<String> {
-    tree.lines().filter_map(|line| line.split(' ').next()).map(str::to_owned).collect()
+    // Packages of several roots have an empty line between them.
+    let names = tree.lines().filter_map(|line| line.split(' ').next());
+    names.filter(|name| !name.is_empty()).map(str::to_owned).collect()
 }
 
 fn refused<'a>(packages: &BTreeSet<String>, banned: &[&'a str]) -> Vec<&'a str> {
