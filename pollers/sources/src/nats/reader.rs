@@ -83,8 +83,10 @@ impl ConsumerReader {
     }
 
     async fn pull(&self, pulls: &mut Pulls, want: Want) -> Result<Pulled, SourceError> {
-        let mut pulled = self.pull_again(pulls, want).await?;
-        if !pulled.records.is_empty() {
+        let mut pulled = Pulled::default();
+        let through = self.again_through.load(Relaxed);
+        if through > 0 {
+            self.pull_again(pulls, want, through, &mut pulled).await?;
             return Ok(pulled);
         }
         let end = self.request(pulls, Asked::new(want, self.limits), &mut pulled).await?;
@@ -101,30 +103,23 @@ impl ConsumerReader {
         Ok(pulled)
     }
 
-    /// What comes again, as much of it as is wanted, in requests that keep its order. Nothing if there is nothing of that kind.
-    async fn pull_again(&self, pulls: &mut Pulls, want: Want) -> Result<Pulled, SourceError> {
-        let mut pulled = Pulled::default();
+    /// Some of what comes again, in a request that keeps its order: however much there is, a receive has to end in time.
+    async fn pull_again(
+        &self,
+        pulls: &mut Pulls,
+        want: Want,
+        through: u64,
+        pulled: &mut Pulled,
+    ) -> Result<(), SourceError> {
+        let want = Want { wait: want.wait.max(AGAIN_WAIT), ..want };
         let message_bytes_max = self.link.client.server_info().max_payload;
-        loop {
-            let through = self.again_through.load(Relaxed);
-            let came = u32::try_from(pulled.records.len()).unwrap_or(u32::MAX);
-            let left = Want {
-                records_max: want.records_max.saturating_sub(came),
-                bytes_max: want.bytes_max.saturating_sub(pulled.bytes),
-                wait: want.wait.max(AGAIN_WAIT),
-            };
-            let fits = came == 0 || left.bytes_max >= message_bytes_max as u64;
-            if through == 0 || left.records_max == 0 || !fits {
-                return Ok(pulled);
-            }
-            pulled.newest = None;
-            let asked = Asked::for_redelivery(left, self.limits, message_bytes_max);
-            self.request(pulls, asked, &mut pulled).await?;
-            if pulled.newest.is_none_or(|newest| newest > through) {
-                // Unless more was given back meanwhile.
-                let _ = self.again_through.compare_exchange(through, 0, Relaxed, Relaxed);
-            }
+        let asked = Asked::for_redelivery(want, self.limits, message_bytes_max);
+        self.request(pulls, asked, pulled).await?;
+        if pulled.newest.is_none_or(|newest| newest > through) {
+            // Unless more was given back meanwhile.
+            let _ = self.again_through.compare_exchange(through, 0, Relaxed, Relaxed);
         }
+        Ok(())
     }
 
     /// One request, and all that comes of it.
@@ -160,8 +155,6 @@ impl ConsumerReader {
             _ => (payload, Content::Event(event)),
         };
         pulled.sequences.push(delivery.stream_sequence);
-        // As the request counts them: an event is a third longer than its message.
-        pulled.bytes += body.len() as u64 / 3 * 4;
         Some(Record {
             position: Position::new(&reply),
             identifier: delivery.stream_sequence.to_string().into(),
@@ -260,10 +253,8 @@ struct Pulled {
     records: Vec<Record>,
     /// Of each record.
     sequences: Vec<u64>,
-    /// Of their events, about.
-    bytes: u64,
     /// Messages after the last one that came.
     pending: Option<u64>,
-    /// The last in the stream of those that the last request brought.
+    /// The last in the stream of those that came, whoever has it.
     newest: Option<u64>,
 }

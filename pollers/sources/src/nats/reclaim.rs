@@ -115,6 +115,7 @@ impl Link {
     async fn take_out(&self, info: &Info, pulls: &mut Pulls) -> Result<bool, SourceError> {
         let limits = Limits::of(&info.config);
         let message_bytes_max = self.client.server_info().max_payload;
+        // Of what comes again. Where there is more, somebody gives back what is taken out.
         let mut left = info.num_ack_pending + TAKEN_TOGETHER as usize;
         let mut delivered = None;
         let (mut quiet, mut records_max) = (0, 1);

@@ -63,12 +63,12 @@ pub(super) async fn open(
         let (reading, writing) = socket.into_split();
         return Ok((Box::new(reading), Box::new(writing)));
     };
-    let unsafely =
+    let untrusted =
         |says: String| Trouble::Broken(advised(format!("makes no TLS connection: {says}")));
     let name =
-        ServerName::try_from(host.to_owned()).map_err(|error| unsafely(error.to_string()))?;
+        ServerName::try_from(host.to_owned()).map_err(|error| untrusted(error.to_string()))?;
     let connecting = TlsConnector::from(Arc::clone(config)).connect(name, socket).await;
-    let secured = connecting.map_err(|error| unsafely(error.to_string()))?;
+    let secured = connecting.map_err(|error| untrusted(error.to_string()))?;
     let (reading, writing) = tokio::io::split(secured);
     Ok((Box::new(reading), Box::new(writing)))
 }
